@@ -1,0 +1,26 @@
+"""The contract of every mask head: it turns boxes into masks and does not ask who found them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from maskwright.structures import Features, Instances, Losses, Rois
+
+__all__ = ["MaskHead"]
+
+
+class MaskHead(nn.Module, ABC):
+    """Draws the object inside each box."""
+
+    @abstractmethod
+    def loss(
+        self, features: Features, rois: Sequence[Rois], targets: Sequence[Instances]
+    ) -> Losses:
+        """Return the losses, means over pictures; zero (with a gradient) where rois are empty."""
+
+    @abstractmethod
+    def crops(self, features: Features, detections: Sequence[Instances]) -> list[Tensor]:
+        """Return per picture (n, s, s) probabilities in the frame of each detected box."""
