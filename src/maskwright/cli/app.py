@@ -1,0 +1,78 @@
+"""The tree of commands, how options reach them and how errors leave.
+
+Commands are named by import path and loaded when they are run, so that `--help` stays quick.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App
+
+from maskwright import __version__
+from maskwright.errors import MaskwrightError
+
+__all__ = ["app", "run"]
+
+_EXAMPLES = """\
+Examples:
+
+    maskwright demo
+    maskwright train annotations.json --out runs/first --minutes 20
+    maskwright predict runs/first/best.safetensors pictures/ --out results
+    maskwright evaluate runs/first/best.safetensors val.json
+    maskwright evaluate --predictions results.json --data val.json --json
+"""
+
+app = App(
+    name="maskwright",
+    help="Instance segmentation with exact masks, from annotated pictures to results.",
+    help_epilogue=_EXAMPLES,
+    help_format="plaintext",
+    version=__version__,
+)
+app.command("maskwright.cli.demo:demo", name="demo", help="Train, score and draw, in minutes.")
+app.command("maskwright.cli.train:train", name="train", help="Train a model on your pictures.")
+app.command("maskwright.cli.predict:predict", name="predict", help="Find objects in pictures.")
+app.command("maskwright.cli.evaluate:evaluate", name="evaluate", help="Score a model or results.")
+
+_DOTTED = re.compile(r"--([a-z][a-z0-9_-]*(?:\.[a-z][a-z0-9_-]*)+)(?:=(.*))?", re.DOTALL)
+
+
+def dotted_to_set(tokens: Sequence[str]) -> list[str]:
+    """Rewrite `--model.neck.channels 64` to `--set model.neck.channels=64`.
+
+    >>> dotted_to_set(["train", "d.json", "--model.short-side", "320", "--steps=5"])
+    ['train', 'd.json', '--set', 'model.short-side=320', '--steps=5']
+    """
+    rewritten: list[str] = []
+    waiting = iter(tokens)
+    for token in waiting:
+        match = _DOTTED.fullmatch(token)
+        if match is None:
+            rewritten.append(token)
+            continue
+        value = match[2] if match[2] is not None else next(waiting, None)
+        if value is None:
+            raise MaskwrightError(f"{token} needs a value: {token} VALUE")
+        rewritten += ["--set", f"{match[1]}={value}"]
+    return rewritten
+
+
+def run(tokens: Sequence[str]) -> int:
+    """Run one command line and return its exit code: 0 well, 1 in part, 2 an error, 130 Ctrl-C."""
+    try:
+        code = app(dotted_to_set(tokens), result_action="return_value", exit_on_error=True)
+    except MaskwrightError as error:
+        print(f"maskwright: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    except KeyboardInterrupt:
+        print("maskwright: stopped; what was finished is kept", file=sys.stderr)  # noqa: T201
+        return 130
+    except OSError as error:
+        place = f" ({error.filename})" if error.filename else ""
+        print(f"maskwright: {error.strerror or error}{place}", file=sys.stderr)  # noqa: T201
+        return 2
+    return code if isinstance(code, int) else 0
