@@ -7,19 +7,22 @@ Everything here is frozen; `n = 0` is normal.
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int32, Int64, UInt8
 from torch import Tensor
 
+from maskwright import conversions
 from maskwright.masks import Masks
 
 if TYPE_CHECKING:
-
     import pandas as pd
 
 __all__ = ["Batch", "Features", "Instances", "Losses", "Rois", "Sample", "Size"]
@@ -47,6 +50,8 @@ class Instances:
         is_crowd: (n,) bool, True where one annotation stands for a crowd; None means no crowd.
         class_names: Names by label; () while they do not matter (inside a network).
         category_ids: A dataset's ids by label, used when results are written; () means 1 to k.
+        source: The picture the objects are of: its file, read again when it is drawn on, or its
+            (h, w, 3) uint8 RGB pixels; None where it is not known.
 
     Raises:
         ValueError: Shapes or lengths that disagree.
@@ -60,6 +65,7 @@ class Instances:
     is_crowd: Bool[Tensor, " n"] | None = None
     class_names: tuple[str, ...] = ()
     category_ids: tuple[int, ...] = ()
+    source: Path | UInt8[np.ndarray, "h w 3"] | None = None
 
     def __post_init__(self) -> None:
         if self.boxes.ndim != 2 or self.boxes.shape[1] != 4:
@@ -77,6 +83,12 @@ class Instances:
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+    def __repr__(self) -> str:
+        height, width = self.image_size
+        counts = Counter(self.names).most_common()
+        what = ": " + ", ".join(f"{count} {name}" for name, count in counts) if counts else ""
+        return f"<Instances {len(self)} on {height} x {width}{what}>"
 
     def __getitem__(self, index: int | slice | Sequence[int] | np.ndarray | Tensor) -> Instances:
         """Select objects by integer, slice, integer indices or a boolean per object."""
@@ -105,6 +117,51 @@ class Instances:
         if not self.class_names:
             return [str(label) for label in self.labels.tolist()]
         return [self.class_names[label] for label in self.labels.tolist()]
+
+    def to_coco(self, image_id: int = 0) -> list[dict[str, Any]]:
+        """COCO results (annotations for truth), plain numbers ready for `json.dumps`."""
+        return conversions.to_coco(self, image_id)
+
+    def to_polygons(self) -> list[Any]:
+        """Per object the exact pixel outlines of its parts, holes included (`Masks`)."""
+        return conversions.masks_of(self, "an outline").to_polygons()
+
+    def to_label_map(
+        self, *, overlap: conversions.OverlapRule | None = None
+    ) -> Int32[np.ndarray, "h w"]:
+        """One picture of numbers: 0 background, i + 1 object i; `overlap` says who wins.
+
+        None: the higher score wins; true objects, which have no scores, must not overlap.
+        """
+        return conversions.to_label_map(self, overlap=overlap)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row per object: class, score, box and area."""
+        return conversions.to_dataframe(self)
+
+    def to_supervision(self, *, compact: bool = False) -> Any:
+        """`supervision.Detections`, with dense masks or its own compact ones."""
+        return conversions.to_supervision(self, compact=compact)
+
+    def save_overlay(
+        self,
+        path: str | os.PathLike[str],
+        image: UInt8[np.ndarray, "h w 3"] | None = None,
+        *,
+        min_score: float = 0.5,
+    ) -> None:
+        """Draw the objects over their picture and save it; the suffix says PNG or JPEG.
+
+        Args:
+            path: The file to write, atomically.
+            image: The picture, where `source` does not know it.
+            min_score: Found objects with a lower score are not drawn; 0 draws all.
+        """
+        # The one import upwards of this layer: the method is what people look for on a result,
+        # and drawing itself belongs where cv2 and fonts are (docs/architecture.md).
+        from maskwright.draw import save_overlay
+
+        save_overlay(path, self, image, min_score=min_score)
 
     @classmethod
     def empty(cls, image_size: Size, **known: Any) -> Instances:

@@ -1,0 +1,184 @@
+"""Objects drawn over their picture: fill, outline, and a label where there is room for one.
+
+Shapes: n objects, (h, w) size of the picture. Each object is painted through its own tight bitmap,
+so memory follows the largest object and never n x h x w.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Shaped, UInt8
+
+from maskwright.draw.colours import distinct_colours
+from maskwright.draw.labels import draw_labels
+from maskwright.errors import ImageError
+from maskwright.files import atomic_write
+
+if TYPE_CHECKING:
+    from maskwright.structures import Instances
+
+__all__ = ["overlay", "save_image", "save_overlay"]
+
+
+def overlay(
+    image: UInt8[np.ndarray, "h w 3"] | UInt8[np.ndarray, "h w"],
+    instances: Instances,
+    *,
+    opacity: float = 0.4,
+    boxes: bool = False,
+    labels: bool | None = None,
+    colours: UInt8[np.ndarray, "n 3"] | None = None,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Return a copy of `image` with every object painted in a colour of its own.
+
+    Large objects are painted first, so that small ones on them stay visible. Objects without
+    masks are drawn as boxes. No objects give a plain RGB copy.
+
+    Args:
+        image: The picture, RGB or grey.
+        instances: Its objects, in the same frame; all are drawn, whatever their scores.
+        opacity: Of the fill, 0 (outline only) to 1.
+        boxes: Draw the boxes as well.
+        labels: Write class and score: True every one, False none, None those that fit without
+            covering each other or much of the picture, and none in a crowd of small objects.
+        colours: RGB by object; None gives `distinct_colours`.
+
+    Raises:
+        ImageError: The picture is not (h, w, 3) or (h, w) uint8, or of another size than the
+            objects' frame.
+    """
+    canvas = _canvas(image, instances)
+    height, width = canvas.shape[:2]
+    if colours is None:
+        colours = distinct_colours(len(instances))
+    thickness = line_thickness(height, width)
+    corners = instances.boxes.detach().cpu().numpy()
+    if instances.masks is not None:
+        for i in np.argsort(-instances.masks.area, kind="stable").tolist():
+            bitmap, corner = instances.masks.bitmap(i)
+            _paint(canvas, bitmap, corner, colours[i], opacity, thickness)
+    if boxes or instances.masks is None:
+        for box, colour in zip(corners, colours, strict=True):
+            _frame(canvas, box, colour, thickness)
+    if labels is not False:
+        draw_labels(canvas, instances, colours, every_one=bool(labels))
+    return canvas
+
+
+def save_overlay(
+    path: str | os.PathLike[str],
+    instances: Instances,
+    image: UInt8[np.ndarray, "h w 3"] | None = None,
+    *,
+    min_score: float = 0.5,
+) -> None:
+    """Draw `instances` over their picture and save it atomically; see `Instances.save_overlay`.
+
+    Raises:
+        ImageError: No `image` was given and the objects do not know theirs.
+    """
+    if image is None:
+        image = _source_image(instances)
+    if instances.scores is not None:
+        instances = instances[(instances.scores >= min_score).nonzero().flatten()]
+    save_image(path, overlay(image, instances))
+
+
+def save_image(
+    path: str | os.PathLike[str], image: Shaped[np.ndarray, "h w 3"] | Shaped[np.ndarray, "h w"]
+) -> None:
+    """Save an RGB or grey picture, atomically, in the format its suffix says.
+
+    Args:
+        path: The file; PNG holds uint8 and uint16 exactly, JPEG does not.
+        image: (h, w, 3) RGB or (h, w), uint8 or uint16.
+
+    Raises:
+        ImageError: A suffix that is no picture format.
+        OSError: The file cannot be written, or the disk is full.
+    """
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"):
+        raise ImageError(f"{path}: {suffix or 'no suffix'} is no picture format, try .png")
+    written, encoded = cv2.imencode(suffix, image[..., ::-1] if image.ndim == 3 else image)
+    if not written:
+        raise ImageError(f"{path}: a {image.dtype} picture {image.shape} cannot be a {suffix} file")
+    with atomic_write(path) as partial:
+        partial.write_bytes(encoded.tobytes())
+
+
+def line_thickness(height: int, width: int) -> int:
+    """Return the width of outlines in pixels: 1 on small pictures, 2 on a photo, 6 at 24 MP."""
+    return max(1, round(float(np.sqrt(height * width)) / 400))
+
+
+def _canvas(image: np.ndarray, instances: Instances) -> UInt8[np.ndarray, "h w 3"]:
+    """A contiguous RGB copy of `image`, checked."""
+    is_picture = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
+    if image.dtype != np.uint8 or not is_picture:
+        raise ImageError(
+            f"a picture to draw on must be (h, w, 3) RGB or (h, w) grey uint8, "
+            f"got {image.shape} {image.dtype}"
+        )
+    if image.shape[:2] != tuple(instances.image_size):
+        raise ImageError(
+            f"the objects are of a picture of {instances.image_size} (height, width), "
+            f"this one is {image.shape[:2]}"
+        )
+    return np.dstack([image] * 3) if image.ndim == 2 else np.ascontiguousarray(image).copy()
+
+
+def _paint(
+    canvas: UInt8[np.ndarray, "h w 3"],
+    bitmap: UInt8[np.ndarray, "bh bw"],
+    corner: tuple[int, int],
+    colour: UInt8[np.ndarray, " 3"],
+    opacity: float,
+    thickness: int,
+) -> None:
+    """Blend one object's fill into `canvas` and draw its outline on the object's own pixels."""
+    if bitmap.size == 0:
+        return
+    x, y = corner
+    height, width = bitmap.shape
+    window = canvas[y : y + height, x : x + width]
+    inside = bitmap.astype(bool)
+    blended = cv2.addWeighted(
+        window, 1 - opacity, np.broadcast_to(colour, window.shape).copy(), opacity, 0
+    )
+    window[inside] = blended[inside]
+    kernel = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    # A border of background, or an object that fills its bitmap would have no outline.
+    padded = cv2.copyMakeBorder(inside.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    core = cv2.erode(padded, kernel, iterations=thickness)[1:-1, 1:-1].astype(bool)
+    window[inside & ~core] = colour
+
+
+def _frame(
+    canvas: UInt8[np.ndarray, "h w 3"],
+    box: Float[np.ndarray, " 4"],
+    colour: UInt8[np.ndarray, " 3"],
+    thickness: int,
+) -> None:
+    """Draw a box just inside its exclusive ends, clipped to the picture."""
+    height, width = canvas.shape[:2]
+    x1, y1 = np.clip(np.floor(box[:2]), 0, [width - 1, height - 1]).astype(int).tolist()
+    x2, y2 = np.clip(np.ceil(box[2:]) - 1, 0, [width - 1, height - 1]).astype(int).tolist()
+    cv2.rectangle(canvas, (x1, y1), (x2, y2), colour.tolist(), thickness)
+
+
+def _source_image(instances: Instances) -> UInt8[np.ndarray, "h w 3"]:
+    """The picture that `instances` are of, read again where only its file is known."""
+    if instances.source is None:
+        raise ImageError(
+            "these objects do not know their picture: save_overlay(path, image) with its pixels"
+        )
+    if isinstance(instances.source, np.ndarray):
+        return instances.source
+    from maskwright.data import read_image
+
+    return read_image(instances.source)
