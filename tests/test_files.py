@@ -21,7 +21,7 @@ def test_a_finished_block_leaves_exactly_the_file(tmp_path: Path) -> None:
 def test_an_error_keeps_the_old_bytes_and_leaves_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
-    with pytest.raises(OSError, match="disk"), atomic_write(path) as partial:
+    with pytest.raises(OSError, match="disk"), atomic_write(path) as partial:  # noqa: PT012
         partial.write_bytes(b"ne")
         raise OSError("disk full")
     assert path.read_bytes() == b"old"

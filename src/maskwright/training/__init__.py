@@ -1,0 +1,47 @@
+"""The step loop and what it needs: schedules, optimisers, averages, logs, resumable state."""
+
+from __future__ import annotations
+
+from maskwright.training.backward import Backward, Forward, accumulate, total_loss, whole_batch
+from maskwright.training.ema import EMA
+from maskwright.training.fit import Precision, StepReport, fit, move_batch
+from maskwright.training.optimizer import OptimizerConfig, parameter_groups
+from maskwright.training.precision import available_cpus, choose_num_threads, choose_precision
+from maskwright.training.random_state import seed_everything
+from maskwright.training.schedules import (
+    Budget,
+    Schedule,
+    Stopwatch,
+    over_budget,
+    step_decay,
+    warmup_cosine,
+)
+from maskwright.training.state import ResumePoint, load_state, save_state
+
+__all__ = [
+    "EMA",
+    "Backward",
+    "Budget",
+    "Forward",
+    "OptimizerConfig",
+    "Precision",
+    "ResumePoint",
+    "Schedule",
+    "StepReport",
+    "Stopwatch",
+    "accumulate",
+    "available_cpus",
+    "choose_num_threads",
+    "choose_precision",
+    "fit",
+    "load_state",
+    "move_batch",
+    "over_budget",
+    "parameter_groups",
+    "save_state",
+    "seed_everything",
+    "step_decay",
+    "total_loss",
+    "warmup_cosine",
+    "whole_batch",
+]
