@@ -27,7 +27,7 @@ def _trained(kind: str = "sgd", width: int = 3) -> tuple[nn.Module, torch.optim.
 def test_random_states_go_on_where_they_were(tmp_path: Path) -> None:
     path = tmp_path / "state.safetensors"
     model, optimizer = _trained()
-    random.gauss(0, 1), np.random.standard_normal()  # leaves half a pair in both  # noqa: B018
+    random.gauss(0, 1), np.random.standard_normal()  # leaves half a pair in both
     save_state(path, ResumePoint(step=1), model=model, optimizer=optimizer)
 
     def draw() -> list[float]:

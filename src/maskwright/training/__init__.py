@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from maskwright.training.backward import Backward, Forward, accumulate, total_loss, whole_batch
+from maskwright.training.display import StepDisplay, choose_display
 from maskwright.training.ema import EMA
 from maskwright.training.fit import Precision, StepReport, fit, move_batch
+from maskwright.training.logs import MetricsLog, report_values
 from maskwright.training.optimizer import OptimizerConfig, parameter_groups
 from maskwright.training.precision import available_cpus, choose_num_threads, choose_precision
 from maskwright.training.random_state import seed_everything
+from maskwright.training.run_folder import RunFolder
 from maskwright.training.schedules import (
     Budget,
     Schedule,
@@ -23,14 +26,18 @@ __all__ = [
     "Backward",
     "Budget",
     "Forward",
+    "MetricsLog",
     "OptimizerConfig",
     "Precision",
     "ResumePoint",
+    "RunFolder",
     "Schedule",
+    "StepDisplay",
     "StepReport",
     "Stopwatch",
     "accumulate",
     "available_cpus",
+    "choose_display",
     "choose_num_threads",
     "choose_precision",
     "fit",
@@ -38,6 +45,7 @@ __all__ = [
     "move_batch",
     "over_budget",
     "parameter_groups",
+    "report_values",
     "save_state",
     "seed_everything",
     "step_decay",

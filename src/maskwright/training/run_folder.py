@@ -1,0 +1,179 @@
+"""The folder of a training run: which file lies where, and who may write to it.
+
+RUN/config.json           everything the run was started with
+RUN/metrics.csv           losses and scores by step; the same for TensorBoard in RUN/tensorboard
+RUN/best.safetensors      the model with the best validation score
+RUN/last.safetensors      the model of the last evaluation
+RUN/state.safetensors     what `--resume` needs
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from maskwright.errors import TrainingError
+from maskwright.files import atomic_write
+from maskwright.training.lock_file import LockFile
+
+__all__ = ["RunFolder"]
+
+_LOCK = ".lock"
+_ABSENT = object()
+
+
+class RunFolder:
+    """A run's folder, locked for this process until it is closed (or the process ends).
+
+    Open one with `RunFolder.create` or `RunFolder.resume`, best in a `with` statement. Of several
+    processes of one distributed run, only the first opens it.
+    """
+
+    def __init__(self, path: Path, lock: LockFile) -> None:
+        self.path = path
+        self._lock = lock
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str]) -> Self:
+        """Make the folder, or take an empty one, for a new run.
+
+        Raises:
+            TrainingError: Something is in the folder already, it is in use by another process, or
+                it cannot be made.
+        """
+        folder = Path(path)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TrainingError(
+                f"the run folder {folder} cannot be made: {error}: choose another folder"
+            ) from error
+        lock = LockFile.acquire(folder / _LOCK, f"the run folder {folder}")
+        if found := sorted(file.name for file in folder.iterdir() if file.name != _LOCK):
+            lock.release()
+            raise TrainingError(
+                f"the run folder {folder} is not empty, it holds {', '.join(found[:4])}"
+                f"{', ...' if len(found) > 4 else ''}: resume the run in it, or choose a new folder"
+            )
+        return cls(folder, lock)
+
+    @classmethod
+    def resume(cls, path: str | os.PathLike[str]) -> Self:
+        """Open the folder of a run that was stopped; leftovers of a broken write are removed.
+
+        Raises:
+            TrainingError: There is no run to resume, or it is in use by another process.
+        """
+        folder = Path(path)
+        if not (folder / "state.safetensors").is_file():
+            raise TrainingError(
+                f"there is no run to resume in {folder}: a folder with state.safetensors was "
+                "wanted, as a run leaves it"
+            )
+        lock = LockFile.acquire(folder / _LOCK, f"the run folder {folder}")
+        for leftover in folder.glob(".*.partial*"):
+            leftover.unlink()
+        return cls(folder, lock)
+
+    @property
+    def config_path(self) -> Path:
+        """Everything the run was started with, as JSON."""
+        return self.path / "config.json"
+
+    @property
+    def metrics_path(self) -> Path:
+        """Losses and scores by step, as CSV."""
+        return self.path / "metrics.csv"
+
+    @property
+    def tensorboard_path(self) -> Path:
+        """The folder of TensorBoard's event files."""
+        return self.path / "tensorboard"
+
+    @property
+    def best_path(self) -> Path:
+        """The model with the best validation score."""
+        return self.path / "best.safetensors"
+
+    @property
+    def last_path(self) -> Path:
+        """The model of the last evaluation."""
+        return self.path / "last.safetensors"
+
+    @property
+    def state_path(self) -> Path:
+        """What a resumed run needs."""
+        return self.path / "state.safetensors"
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Write `config.json`, atomically; values are those JSON knows."""
+        with atomic_write(self.config_path) as partial:
+            partial.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+    def read_config(self) -> dict[str, Any]:
+        """Return what `write_config` wrote.
+
+        Raises:
+            TrainingError: The file is missing or no JSON object.
+        """
+        try:
+            config = json.loads(self.config_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise TrainingError(f"{self.config_path} cannot be read: {error}") from error
+        if not isinstance(config, dict):
+            raise TrainingError(f"{self.config_path} holds no JSON object: restore it")
+        return config
+
+    def require_config(self, config: Mapping[str, Any]) -> None:
+        """Check that a resumed run has the configuration it was started with.
+
+        Raises:
+            TrainingError: It differs; the message shows each difference by its dotted name.
+        """
+        saved = _flat(self.read_config())
+        wanted = _flat(json.loads(json.dumps(config)))  # tuples become lists, as in the file
+        differences = [
+            f"{name}: {_shown(saved, name)} then, {_shown(wanted, name)} now"
+            for name in sorted(saved.keys() | wanted.keys())
+            if saved.get(name, _ABSENT) != wanted.get(name, _ABSENT)
+        ]
+        if differences:
+            raise TrainingError(
+                f"the run in {self.path} was started with another configuration:\n  "
+                + "\n  ".join(differences)
+                + "\nresume without changes, or start a new run"
+            )
+
+    def close(self) -> None:
+        """Unlock the folder; harmless when repeated."""
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    """Return the leaves of nested dicts by dotted names; lists are leaves."""
+    if not isinstance(value, dict) or not value:
+        return {name: value}
+    return {
+        leaf: held
+        for key, inner in value.items()
+        for leaf, held in _flat(inner, f"{name}.{key}" if name else key).items()
+    }
+
+
+def _shown(flat: Mapping[str, Any], name: str) -> str:
+    return json.dumps(flat[name]) if name in flat else "absent"
