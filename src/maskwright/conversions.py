@@ -147,7 +147,7 @@ def to_supervision(instances: Instances, *, compact: bool = False) -> Any:
         raise MissingExtraError("supervision", "supervision", "make Detections") from error
     masks: Any = None
     if instances.masks is not None and compact:
-        corners = instances.masks.boxes.astype(np.int64)
+        corners = instances.masks.boxes.copy()
         corners[:, 2:] = np.maximum(corners[:, 2:] - 1, corners[:, :2])  # its ends are inclusive
         masks = sv.CompactMask.from_coco_rle(
             instances.masks.to_coco(), corners, instances.image_size
@@ -169,4 +169,5 @@ def _areas(instances: Instances) -> np.ndarray:
     if instances.masks is not None:
         return instances.masks.area
     boxes = instances.boxes.detach().cpu().double().numpy()
-    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    areas: np.ndarray = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    return areas

@@ -100,7 +100,7 @@ class Instances:
         elif isinstance(index, slice):
             chosen = order[index]
         else:
-            chosen = order[torch.as_tensor(np.asarray(index)) if len(index) else []]  # type: ignore[index]
+            chosen = order[torch.as_tensor(np.asarray(index)) if len(index) else []]
         on_device = chosen.to(self.boxes.device)
         return replace(
             self,

@@ -10,9 +10,9 @@ __all__ = ["distinct_colours", "ink_on"]
 # Turning by the golden section leaves the largest gaps between hues however many are taken.
 _GOLDEN_TURN = (np.sqrt(5) - 1) / 2
 # Lightness alternates as well: neighbours in the order stay apart for people who see few hues.
-_LIGHTNESS = np.array([0.76, 0.62, 0.86])
+_LIGHTNESS = np.array([0.70, 0.60, 0.80])
 _CHROMA = 0.19
-_FIRST_HUE = 0.07  # a turn; an orange red, which skin, grass, sky and stained cells rarely have
+_FIRST_HUE = 0.12  # a turn: orange, then blue, green, pink ...
 
 
 def distinct_colours(count: int) -> UInt8[np.ndarray, "n 3"]:
@@ -31,10 +31,11 @@ def distinct_colours(count: int) -> UInt8[np.ndarray, "n 3"]:
     linear = _oklch_to_linear_rgb(lightness, np.full(count, _CHROMA), hue)
     # The largest of twenty shares of the chroma that is still inside the screen's gamut.
     for share in np.linspace(0.95, 0.0, 20):
-        outside = ((linear < 0) | (linear > 1)).any(axis=1)
+        outside = np.any((linear < 0) | (linear > 1), axis=1)
         paler = _oklch_to_linear_rgb(lightness, np.full(count, _CHROMA * share), hue)
         linear = np.where(outside[:, None], paler, linear)
-    return np.rint(255 * _gamma(np.clip(linear, 0, 1))).astype(np.uint8)
+    colours: np.ndarray = np.rint(255 * _gamma(np.clip(linear, 0, 1))).astype(np.uint8)
+    return colours
 
 
 def ink_on(colour: UInt8[np.ndarray, " 3"]) -> tuple[int, int, int]:
@@ -71,7 +72,8 @@ def _oklch_to_linear_rgb(
             [-0.0041960863, -0.7034186147, 1.7076147010],
         ]
     )
-    return ((lab @ to_cones.T) ** 3) @ to_rgb.T
+    linear: np.ndarray = ((lab @ to_cones.T) ** 3) @ to_rgb.T
+    return linear
 
 
 def _gamma(linear: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:

@@ -26,6 +26,7 @@ _SMALLEST_TEXT = 11  # pixels: below it DejaVu Sans is hard to read
 _COVERED_SHARE = 0.12  # of the picture, by all plates together
 _PLATE_SHARE = 0.8  # of an object's box, by its own plate
 _HIDDEN_SHARE = 0.35  # of other objects' boxes, by one plate
+_MOST_OF_ONE_CLASS = 15  # with more, the same word everywhere says nothing
 _LEGIBLE = 7  # pixels: where a text must shrink to fit the picture, no further than this
 
 
@@ -38,9 +39,10 @@ def draw_labels(
 ) -> None:
     """Write "name 0.93" at the objects of `instances`, in place, inside the picture.
 
-    The surest objects (of truth: the largest) choose their place first. A label that would cover
-    another, hide other objects or be out of proportion to its own is left out; so are all of them
-    on a picture too small for text.
+    The surest objects (of truth: the largest) choose their place first: above, below, beside or
+    on the object. A label that would cover another, hide other objects or be out of proportion to
+    its own is left out; so are all of them in a crowd of one class or on a picture too small for
+    text.
 
     Args:
         canvas: The RGB picture to write on.
@@ -48,6 +50,8 @@ def draw_labels(
         colours: RGB of each object's plate.
         every_one: Write every label, whatever it covers.
     """
+    if len(instances.class_names) == 1 and len(instances) > _MOST_OF_ONE_CLASS and not every_one:
+        return
     height, width = canvas.shape[:2]
     boxes = instances.boxes.detach().cpu().double().numpy()
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
@@ -61,16 +65,15 @@ def draw_labels(
         if plate is None:
             continue
         area = plate.shape[0] * plate.shape[1]
-        is_crowded = (
-            area > _PLATE_SHARE * areas[i] or covered + area > _COVERED_SHARE * canvas.size / 3
-        )
-        if is_crowded and not every_one:
+        if not every_one and (area > _PLATE_SHARE * areas[i] or area > room):
             continue
-        places = _places(boxes[i], plate.shape[:2], (height, width))
+        places = _places(_extremes(instances, i, boxes[i]), plate.shape[:2], (height, width))
         on_plates = _shared(places, taken).sum(axis=1)
-        hidden = (_shared(places, boxes) / np.maximum(areas, 1))[:, np.arange(len(boxes)) != i]
-        best = int(np.lexsort((hidden.sum(axis=1), on_plates > 0))[0])
-        if not every_one and (on_plates[best] > 0 or hidden[best].sum() > _HIDDEN_SHARE):
+        others = np.arange(len(boxes)) != i
+        hidden = (_shared(places, boxes[others]) / np.maximum(areas[others], 1)).sum(axis=1)
+        # In tenths: a corner of a large neighbour is no reason to leave the best place.
+        best = int(np.lexsort((np.floor(10 * hidden), on_plates > 0))[0])
+        if not every_one and (on_plates[best] > 0 or hidden[best] > _HIDDEN_SHARE):
             continue
         x1, y1, x2, y2 = places[best].astype(int).tolist()
         canvas[y1:y2, x1:x2] = plate
@@ -118,25 +121,37 @@ def _plate(
     return np.asarray(plate)
 
 
+def _extremes(
+    instances: Instances, i: int, box: Float[np.ndarray, " 4"]
+) -> Float[np.ndarray, "5 2"]:
+    """Top, bottom, right, left and middle (x, y) of object i: of its mask, else of its box."""
+    if instances.masks is None or not instances.masks[i].area[0]:
+        x1, y1, x2, y2 = box
+        x, y = (x1 + x2) / 2, (y1 + y2) / 2
+        return np.array([(x, y1), (x, y2), (x2, y), (x1, y), (x, y)])
+    bitmap, corner = instances.masks.bitmap(i)
+    height, width = bitmap.shape
+    points = [
+        (np.flatnonzero(bitmap[0]).mean(), 0),
+        (np.flatnonzero(bitmap[-1]).mean(), height),
+        (width, np.flatnonzero(bitmap[:, -1]).mean()),
+        (0, np.flatnonzero(bitmap[:, 0]).mean()),
+        (width / 2, height / 2),
+    ]
+    placed: np.ndarray = np.add(points, corner)
+    return placed
+
+
 def _places(
-    box: Float[np.ndarray, " 4"], plate: tuple[int, ...], picture: tuple[int, int]
-) -> Float[np.ndarray, "p 4"]:
-    """Rectangles for a plate at `box`, best first, all inside the picture."""
-    height, width = plate[:2]
-    x1, y1, x2, y2 = np.rint(box)
-    corners = np.array(
-        [
-            (x1, y1 - height),
-            (x2 - width, y1 - height),
-            (x1, y1),
-            (x1, y2),
-            (x1, y2 - height),
-            (x2, y1),
-            (x1 - width, y1),
-        ]
-    )
-    corners = np.clip(corners, 0, [picture[1] - width, picture[0] - height])
-    return np.hstack([corners, corners + np.array([width, height])])
+    extremes: Float[np.ndarray, "5 2"], plate: tuple[int, ...], picture: tuple[int, int]
+) -> Float[np.ndarray, "5 4"]:
+    """Rectangles for a plate at an object's `_extremes`, best first, inside the picture."""
+    size = np.array([plate[1], plate[0]])
+    # Which part of the plate lies on the point: above it the middle of its lower edge, ...
+    anchors = np.array([(0.5, 1.0), (0.5, 0.0), (0.0, 0.5), (1.0, 0.5), (0.5, 0.5)])
+    corners = np.rint(extremes - anchors * size)
+    corners = np.clip(corners, 0, [picture[1] - plate[1], picture[0] - plate[0]])
+    return np.hstack([corners, corners + size])
 
 
 def _shared(
@@ -145,4 +160,5 @@ def _shared(
     """Area in pixels that each rectangle of `first` shares with each of `second`."""
     start = np.maximum(first[:, None, :2], second[None, :, :2])
     end = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    return np.clip(end - start, 0, None).prod(axis=2)
+    shared: np.ndarray = np.clip(end - start, 0, None).prod(axis=2)
+    return shared

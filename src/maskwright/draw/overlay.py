@@ -181,4 +181,4 @@ def _source_image(instances: Instances) -> UInt8[np.ndarray, "h w 3"]:
         return instances.source
     from maskwright.data import read_image
 
-    return read_image(instances.source)
+    return read_image(instances.source, expected_size=instances.image_size)

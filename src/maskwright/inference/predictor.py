@@ -1,0 +1,206 @@
+"""From a picture in any form to its objects."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol, cast, overload
+
+import numpy as np
+
+from maskwright.errors import ConfigError, ImageError
+from maskwright.inference.pictures import Picture, PictureSource, as_picture, read_pictures
+from maskwright.inference.postprocess import PostProcessing, require_classes
+from maskwright.inference.sources import find_sources
+from maskwright.structures import Batch, Instances
+
+__all__ = ["Predictor", "Runtime"]
+
+
+class Runtime(Protocol):
+    """What runs the network: `InstanceSegmenter` in PyTorch, or an exported graph.
+
+    All runtimes share what comes before and after: a runtime resizes and pads (`collate`), runs
+    and pastes (`predict`); reading pictures and post-processing stay here.
+    """
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names by label."""
+
+    def collate(self, images: Sequence[np.ndarray]) -> Batch:
+        """Make a batch of (h, w, 3) uint8 RGB pictures."""
+
+    def predict(self, batch: Batch) -> list[Instances]:
+        """Find the objects of each picture, with masks, in the frame of the original picture."""
+
+
+class Predictor:
+    """Finds the objects in pictures, in whatever form the pictures come.
+
+    Args:
+        model: What runs the network.
+    """
+
+    def __init__(self, model: Runtime) -> None:
+        self.model = model
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes that the model knows, by label."""
+        return tuple(self.model.class_names)
+
+    def __repr__(self) -> str:
+        return f"<Predictor of {len(self.class_names)} classes: {type(self.model).__name__}>"
+
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # a str is a sequence of str; it means a path
+        self,
+        source: PictureSource,
+        *,
+        score_threshold: float | None = None,
+        classes: Sequence[str] | None = None,
+        nms_threshold: float | None = None,
+        remove_overlaps: bool = False,
+        min_area: float = 0,
+        tighten_boxes: bool = False,
+        batch_size: int = 1,
+    ) -> Instances: ...
+
+    @overload
+    def predict(
+        self,
+        source: Sequence[PictureSource],
+        *,
+        score_threshold: float | None = None,
+        classes: Sequence[str] | None = None,
+        nms_threshold: float | None = None,
+        remove_overlaps: bool = False,
+        min_area: float = 0,
+        tighten_boxes: bool = False,
+        batch_size: int = 1,
+    ) -> list[Instances]: ...
+
+    def predict(
+        self,
+        source: PictureSource | Sequence[PictureSource],
+        *,
+        score_threshold: float | None = None,
+        classes: Sequence[str] | None = None,
+        nms_threshold: float | None = None,
+        remove_overlaps: bool = False,
+        min_area: float = 0,
+        tighten_boxes: bool = False,
+        batch_size: int = 1,
+    ) -> Instances | list[Instances]:
+        """Find the objects in one picture, or in each of a list of pictures.
+
+        Every result knows its picture (`Instances.source`), so `save_overlay` can draw on it.
+        The defaults return all that the model gives, surest first; `PostProcessing` says more on
+        each step.
+
+        Args:
+            source: A path; a PIL image; a NumPy array (h, w, 3) RGB or (h, w), uint8 or float
+                0..1; a tensor (3, h, w), likewise; or a list of them. Folders: `stream`.
+            score_threshold: Lowest score to keep, 0 to 1.
+            classes: Names of the classes to keep.
+            nms_threshold: Largest mask IoU that two kept objects of one class may have, 0 to 1.
+            remove_overlaps: Give shared pixels to the surer object.
+            min_area: Smallest mask to keep, in pixels.
+            tighten_boxes: Replace boxes by those of the masks.
+            batch_size: Pictures of a list that go through the network together.
+
+        Raises:
+            ImageError: A picture that cannot be read or is of an unknown form.
+            ConfigError: An option outside its range, or a class that the model does not know.
+        """
+        steps = PostProcessing(
+            score_threshold=score_threshold,
+            classes=None if classes is None else tuple(classes),
+            nms_threshold=nms_threshold,
+            remove_overlaps=remove_overlaps,
+            min_area=min_area,
+            tighten_boxes=tighten_boxes,
+        )
+        if isinstance(source, list | tuple):
+            return list(self.run(_listed_pictures(source), steps=steps, batch_size=batch_size))
+        return next(self.run([as_picture(cast(PictureSource, source))], steps=steps))
+
+    def stream(
+        self,
+        sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        *,
+        steps: PostProcessing | None = None,
+        batch_size: int = 1,
+        on_error: Callable[[Path, ImageError], None] | None = None,
+    ) -> Iterator[Instances]:
+        """Find objects picture by picture, holding one batch in memory.
+
+        Args:
+            sources: Files, folders and patterns (`find_sources`); sources are looked up at once.
+            steps: What to do after the model; None changes nothing.
+            batch_size: Pictures that go through the network together.
+            on_error: Told of a picture that cannot be read, which is then left out; None raises.
+
+        Yields:
+            The objects of each readable picture, in order; `source` is its path.
+
+        Raises:
+            DataError: A source that does not exist or holds no pictures.
+            ImageError: A picture cannot be read and there is no `on_error`.
+            ConfigError: `steps` names a class that the model does not know.
+        """
+        names = [sources] if isinstance(sources, str | os.PathLike) else sources
+        pictures = read_pictures(find_sources(names), on_error=on_error)
+        return self.run(pictures, steps=steps, batch_size=batch_size)
+
+    def run(
+        self,
+        pictures: Iterable[Picture],
+        *,
+        steps: PostProcessing | None = None,
+        batch_size: int = 1,
+    ) -> Iterator[Instances]:
+        """Find the objects of each picture, taking them from `pictures` batch by batch.
+
+        The floor under `predict` and `stream`: no pictures give nothing.
+
+        Raises:
+            ConfigError: `steps` names a class that the model does not know, or a `batch_size`
+                below 1; said at once, before the first picture is taken.
+        """
+        chosen = PostProcessing() if steps is None else steps
+        if batch_size < 1:
+            raise ConfigError(f"batch_size must be 1 or more, got {batch_size}")
+        require_classes(chosen.classes or (), self.class_names)
+        return self._batches(pictures, chosen, batch_size)
+
+    def _batches(
+        self, pictures: Iterable[Picture], steps: PostProcessing, batch_size: int
+    ) -> Iterator[Instances]:
+        waiting: list[Picture] = []
+        for picture in pictures:
+            waiting.append(picture)
+            if len(waiting) == batch_size:
+                yield from self._predict_batch(waiting, steps)
+                waiting = []
+        if waiting:
+            yield from self._predict_batch(waiting, steps)
+
+    def _predict_batch(self, pictures: list[Picture], steps: PostProcessing) -> list[Instances]:
+        batch = self.model.collate([picture.image for picture in pictures])
+        return [
+            steps(replace(found, source=picture.source))
+            for found, picture in zip(self.model.predict(batch), pictures, strict=True)
+        ]
+
+
+def _listed_pictures(sources: Sequence[PictureSource]) -> Iterator[Picture]:
+    """Each of a list as a picture; an error says which of them it was."""
+    for i, source in enumerate(sources):
+        try:
+            yield as_picture(source)
+        except ImageError as error:
+            raise ImageError(f"picture {i} of the list: {error}") from error

@@ -1,0 +1,106 @@
+"""Result files of one picture or one run, each written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from maskwright.conversions import OverlapRule, masks_of, to_label_map
+from maskwright.draw import save_image
+from maskwright.errors import MaskError
+from maskwright.files import atomic_write
+from maskwright.structures import Instances
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["write_coco_results", "write_label_map", "write_masks", "write_table"]
+
+
+def write_coco_results(path: Path, results: Sequence[dict[str, Any]]) -> None:
+    """Write COCO results, as `Instances.to_coco` makes them, as JSON with one object a line.
+
+    Raises:
+        OSError: The file cannot be written, or the disk is full.
+    """
+    lines = ",\n".join(json.dumps(result, allow_nan=False) for result in results)
+    with atomic_write(path) as partial:
+        partial.write_text(f"[\n{lines}\n]\n" if results else "[]\n", encoding="utf-8")
+
+
+def write_label_map(
+    path: Path, instances: Instances, *, overlap: OverlapRule | None = None
+) -> None:
+    """Write a 16-bit grey PNG: 0 is background, i + 1 object i; the surer object wins a pixel.
+
+    Args:
+        path: The PNG file.
+        instances: The objects of one picture, with masks.
+        overlap: Another rule for shared pixels, as in `Instances.to_label_map`.
+
+    Raises:
+        MaskError: More than 65,535 objects, or what `to_label_map` raises.
+        OSError: The file cannot be written, or the disk is full.
+    """
+    if len(instances) > np.iinfo(np.uint16).max:
+        raise MaskError(
+            f"a 16-bit label map holds 65,535 objects, got {len(instances)}: raise the score "
+            "threshold or write COCO results instead"
+        )
+    save_image(path, to_label_map(instances, overlap=overlap).astype(np.uint16))
+
+
+def write_masks(folder: Path, instances: Instances) -> list[Path]:
+    """Write one 8-bit PNG per object, 255 where it is, and replace what `folder` held.
+
+    Files are named by the object's number and class, `0001_person.png`; overlaps are kept. All
+    are written aside first, so `folder` never holds a part of them or leftovers of another run.
+
+    Returns:
+        The files, in the order of the objects.
+
+    Raises:
+        MaskError: There are no masks.
+        OSError: The folder cannot be written, or the disk is full.
+    """
+    masks = masks_of(instances, "one picture per object")
+    names = [f"{i:04d}_{_file_word(name)}.png" for i, name in enumerate(instances.names, 1)]
+    # Hidden, and with a name that no other process or thread takes.
+    unique = f"{os.getpid()}-{threading.get_ident()}"
+    aside = folder.with_name(f".{folder.name}.{unique}.partial")
+    try:
+        aside.mkdir(parents=True)
+        for i, name in enumerate(names):
+            picture = np.zeros(masks.image_size, np.uint8)
+            bitmap, (x, y) = masks.bitmap(i)
+            picture[y : y + bitmap.shape[0], x : x + bitmap.shape[1]] = bitmap.astype(bool) * 255
+            save_image(aside / name, picture)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(aside, folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return [folder / name for name in names]
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV, UTF-8, with the shortest digits that give the same numbers.
+
+    Raises:
+        OSError: The file cannot be written, or the disk is full.
+    """
+    with atomic_write(path) as partial:
+        table.to_csv(partial, index=False)
+
+
+def _file_word(name: str) -> str:
+    """A class name as part of a file name: letters, digits, dot and hyphen of any script."""
+    return re.sub(r"[^\w.]+", "-", name).strip("-.") or "object"
