@@ -1,0 +1,24 @@
+"""Scores: COCO's numbers for boxes, masks and boundaries, of our models and anybody's files.
+
+`evaluate` reads truth (`truth.py`) and predictions (`predictions.py`) into columns
+(`objects.py`), has a library count (`counting.py`, the only file that knows which), and sums up
+(`metrics.py`).
+"""
+
+from __future__ import annotations
+
+from maskwright.evaluation.counting import Kind
+from maskwright.evaluation.evaluate import evaluate
+from maskwright.evaluation.metrics import ClassMetrics, Metrics
+from maskwright.evaluation.predictions import PredictionSource, coco_results
+from maskwright.evaluation.truth import TruthSource
+
+__all__ = [
+    "ClassMetrics",
+    "Kind",
+    "Metrics",
+    "PredictionSource",
+    "TruthSource",
+    "coco_results",
+    "evaluate",
+]

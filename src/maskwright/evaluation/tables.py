@@ -1,0 +1,81 @@
+"""Tables of metrics for people: percent with one decimal, "n/a" where a number is undefined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from maskwright.evaluation.metrics import Metrics
+
+__all__ = ["metrics_tables"]
+
+_HEADINGS = {"bbox": "box", "segm": "mask", "boundary": "boundary"}
+
+_MEANINGS = {
+    "AP": "IoU 0.50 to 0.95",
+    "AP50": "IoU 0.50",
+    "AP75": "IoU 0.75",
+    "APs": "small, area up to 32² px",
+    "APm": "medium, 32² to 96² px",
+    "APl": "large, from 96² px",
+    "AR1": "1 detection per picture",
+    "AR10": "10 detections",
+    "ARs": "small",
+    "ARm": "medium",
+    "ARl": "large",
+}
+
+
+def metrics_tables(metrics: Metrics) -> Group:
+    """Return a table of the COCO numbers, one of the classes, and the notes.
+
+    Classes that are neither in the truth nor in the predictions are left out; the others come
+    with the most true objects first.
+    """
+    kinds = list(metrics.numbers)
+    parts = [_numbers_table(metrics, kinds), _class_table(metrics, kinds)]
+    notes = [Padding(Text(f"Note: {note}"), (0, 1)) for note in metrics.notes]
+    return Group(*parts, *notes)
+
+
+def _numbers_table(metrics: Metrics, kinds: Sequence[str]) -> Table:
+    table = Table(title=f"COCO numbers over {metrics.num_images} pictures, in %")
+    table.add_column("")
+    for kind in kinds:
+        table.add_column(_HEADINGS[kind], justify="right")
+    table.add_column("", style="dim")
+    meanings = _MEANINGS | {"AR100": f"{metrics.max_detections} detections"}
+    for name in next(iter(metrics.numbers.values())):
+        cells = [_percent(metrics.numbers[kind][name]) for kind in kinds]
+        table.add_row(name, *cells, meanings[name], end_section=name in ("APl", "AR100"))
+    return table
+
+
+def _class_table(metrics: Metrics, kinds: Sequence[str]) -> Table:
+    table = Table(title="Per class, in %")
+    table.add_column("class")
+    table.add_column("true", justify="right")
+    table.add_column("found", justify="right")
+    for kind in kinds:
+        for name in ("AP", "AP50", "AR"):
+            table.add_column(f"{_HEADINGS[kind]} {name}", justify="right")
+    for name, first in metrics.per_class[kinds[0]].items():
+        if not first.num_objects and not first.num_detections:
+            continue
+        cells = []
+        for kind in kinds:
+            one = metrics.per_class[kind][name]
+            cells += [_percent(one.ap), _percent(one.ap50), _percent(one.ar)]
+        # Text, since a class may be called "[bold]".
+        table.add_row(Text(name), str(first.num_objects), str(first.num_detections), *cells)
+    return table
+
+
+def _percent(value: float) -> str:
+    return "n/a" if value < 0 else f"{100 * value:.1f}"

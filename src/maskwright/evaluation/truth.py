@@ -1,0 +1,214 @@
+"""Read the truth that predictions are held against: a dataset, a COCO dict or a COCO json.
+
+Only what scoring needs is kept, as columns; the pictures themselves are not opened. The official
+`area` of each annotation is kept, since COCO's size ranges are defined on it (for polygons it
+differs from the area of the drawn mask). As in pycocotools, `iscrowd` makes an object one to be
+ignored, and a field named `ignore` is not looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from maskwright.errors import AnnotationError, DataError
+from maskwright.evaluation.objects import (
+    Objects,
+    Size,
+    check_segmentation,
+    finite_numbers,
+    measure_masks,
+    read_json,
+)
+
+if TYPE_CHECKING:
+    from maskwright.data import Dataset
+
+__all__ = ["Truth", "TruthSource", "read_truth"]
+
+TruthSource: TypeAlias = "Dataset | Mapping[str, Any] | str | Path"
+"""A dataset, a COCO dict, or a path: a COCO json, or a folder that `open_dataset` reads."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Truth:
+    """The true objects of a set of pictures.
+
+    Args:
+        source: Where it came from, for messages.
+        image_ids: The pictures, ordered by id as pycocotools orders them.
+        file_names: File name of each picture, "" where unknown.
+        sizes: (height, width) of each picture, None where unknown.
+        category_ids: The classes' ids, ascending; a label is an index into them.
+        class_names: Their names, made unique by the id where two classes share one.
+        objects: The true objects.
+    """
+
+    source: str
+    image_ids: tuple[int | str, ...]
+    file_names: tuple[str, ...]
+    sizes: tuple[Size | None, ...]
+    category_ids: tuple[int, ...]
+    class_names: tuple[str, ...]
+    objects: Objects
+
+
+def read_truth(truth: TruthSource, *, need_masks: bool) -> Truth:
+    """Read and check the truth; the argument is left as it was.
+
+    Args:
+        truth: A dataset, a COCO dict, or a path to a COCO json (or to a folder that
+            `maskwright.data.open_dataset` reads).
+        need_masks: Whether every object must have a mask, in a picture of known size.
+
+    Raises:
+        DataError: The file is missing, is not json, or is not COCO.
+        AnnotationError: An annotation names an unknown picture or class, or lacks what is needed.
+    """
+    coco, source = _coco_dict(truth)
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(coco.get(key), list):
+            raise DataError(
+                f"{source}: a COCO dataset has a list {key!r}, this has {sorted(coco)[:8]}: "
+                "is it of another format?"
+            )
+    images = _by_id(coco["images"], "picture", source)
+    categories = _by_id(coco["categories"], "category", source)
+    image_ids = tuple(image["id"] for image in images)
+    category_ids = tuple(category["id"] for category in categories)
+    sizes = tuple(_size(image) for image in images)
+    reader = _Annotations(source, coco["annotations"], image_ids, category_ids, sizes)
+    return Truth(
+        source=source,
+        image_ids=image_ids,
+        file_names=tuple(str(image.get("file_name", "")) for image in images),
+        sizes=sizes,
+        category_ids=category_ids,
+        class_names=_unique_names(categories),
+        objects=reader.objects(need_masks=need_masks),
+    )
+
+
+def _coco_dict(truth: TruthSource) -> tuple[Mapping[str, Any], str]:
+    if isinstance(truth, Mapping):
+        return truth, "truth"
+    if not isinstance(truth, (str, Path)):
+        return truth.to_coco(), "truth"
+    path = Path(truth)
+    if path.is_dir():
+        from maskwright.data import open_dataset
+
+        return open_dataset(path).to_coco(), str(path)
+    coco = read_json(path, DataError)
+    if not isinstance(coco, dict):
+        raise DataError(
+            f"{path}: truth must be a COCO dataset (a json object with images, annotations and "
+            f"categories), got a json {type(coco).__name__}: are predictions and truth swapped?"
+        )
+    return coco, str(path)
+
+
+def _by_id(records: Sequence[Any], what: str, source: str) -> list[Mapping[str, Any]]:
+    """Check that every record has an id of its own and sort by it."""
+    for record in records:
+        if not isinstance(record, Mapping) or not isinstance(record.get("id"), (int, str)):
+            raise DataError(f"{source}: a {what} without an id: {str(record)[:80]}")
+    seen: set[int | str] = set()
+    for record in records:
+        if record["id"] in seen:
+            raise DataError(f"{source}: the {what} id {record['id']!r} is given twice")
+        seen.add(record["id"])
+    if len({isinstance(one, str) for one in seen}) > 1:
+        raise DataError(f"{source}: some {what} ids are numbers and some are text")
+    return sorted(records, key=lambda record: record["id"])
+
+
+def _size(image: Mapping[str, Any]) -> Size | None:
+    if not image.get("height") or not image.get("width"):
+        return None
+    return int(image["height"]), int(image["width"])
+
+
+def _unique_names(categories: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    names = [str(category.get("name", category["id"])) for category in categories]
+    return tuple(
+        name if names.count(name) == 1 else f"{name} (id {category['id']})"
+        for name, category in zip(names, categories, strict=True)
+    )
+
+
+@dataclass(frozen=True)
+class _Annotations:
+    """The annotations of one file, with what they may refer to."""
+
+    source: str
+    annotations: Sequence[Mapping[str, Any]]
+    image_ids: tuple[int | str, ...]
+    category_ids: tuple[int, ...]
+    sizes: tuple[Size | None, ...]
+
+    def place(self, row: int) -> str:
+        annotation = self.annotations[row]
+        name = annotation.get("id", f"number {row}") if isinstance(annotation, Mapping) else row
+        return f"{self.source}: annotation {name}"
+
+    def objects(self, *, need_masks: bool) -> Objects:
+        n = len(self.annotations)
+        objects = Objects(
+            images=self._indices("image_id", self.image_ids),
+            labels=self._indices("category_id", self.category_ids),
+            boxes=np.full((n, 4), np.nan),
+            areas=np.full(n, np.nan),
+            is_crowd=np.array([bool(one.get("iscrowd", 0)) for one in self.annotations], bool),
+            scores=np.ones(n),
+            segmentations=[one.get("segmentation") or [] for one in self.annotations],
+        )
+        for row, annotation in enumerate(self.annotations):
+            if annotation.get("bbox"):
+                place = f"{self.place(row)}: bbox"
+                objects.boxes[row] = finite_numbers(annotation["bbox"], 4, place, AnnotationError)
+            if annotation.get("area") is not None:
+                place = f"{self.place(row)}: area"
+                objects.areas[row] = finite_numbers(
+                    [annotation["area"]], 1, place, AnnotationError
+                )[0]
+        self._read_off_masks(objects, need_masks=need_masks)
+        return objects
+
+    def _indices(self, key: str, known: Sequence[int | str]) -> np.ndarray:
+        index_of = {one: index for index, one in enumerate(known)}
+        indices = np.zeros(len(self.annotations), np.int64)
+        for row, annotation in enumerate(self.annotations):
+            if not isinstance(annotation, Mapping) or annotation.get(key) not in index_of:
+                got = annotation.get(key) if isinstance(annotation, Mapping) else annotation
+                raise AnnotationError(
+                    f"{self.place(row)}: {key} {str(got)[:80]!r} is not among the file's "
+                    f"{'images' if key == 'image_id' else 'categories'}"
+                )
+            indices[row] = index_of[annotation[key]]
+        return indices
+
+    def _read_off_masks(self, objects: Objects, *, need_masks: bool) -> None:
+        """Fill boxes and areas that the file leaves out, and decode what could be damaged."""
+        assert objects.segmentations is not None
+        lacking = np.isnan(objects.boxes[:, 0]) | np.isnan(objects.areas)
+        wanted = []
+        for row, segmentation in enumerate(objects.segmentations):
+            if need_masks or (lacking[row] and segmentation):
+                size = self.sizes[objects.images[row]]
+                check_segmentation(segmentation, size, self.place(row), AnnotationError)
+                if lacking[row] or isinstance(segmentation, dict):
+                    wanted.append(row)
+        rows = np.array(wanted, dtype=np.int64)
+        areas, boxes = measure_masks(objects, rows, self.sizes, self.place, AnnotationError)
+        no_area, no_box = np.isnan(objects.areas[rows]), np.isnan(objects.boxes[rows, 0])
+        objects.areas[rows[no_area]] = areas[no_area]
+        objects.boxes[rows[no_box]] = boxes[no_box]
+        for row in np.flatnonzero(np.isnan(objects.boxes[:, 0])).tolist():
+            raise AnnotationError(f"{self.place(row)} has neither bbox nor segmentation")
+        without = np.isnan(objects.areas)
+        objects.areas[without] = objects.boxes[without, 2] * objects.boxes[without, 3]
