@@ -1,0 +1,15 @@
+"""Networks that turn pictures into feature maps, and the neck that evens them out."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from maskwright.backbones.backbone import Backbone
+from maskwright.backbones.fpn import FPN
+from maskwright.backbones.norm import Norm, norm_layer
+from maskwright.backbones.resnet import ResNet
+from maskwright.backbones.timm import Timm
+
+BackboneConfig: TypeAlias = ResNet.Config | Timm.Config
+
+__all__ = ["FPN", "Backbone", "BackboneConfig", "Norm", "ResNet", "Timm", "norm_layer"]

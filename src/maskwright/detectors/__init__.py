@@ -1,0 +1,14 @@
+"""Networks that find boxes, classes and scores."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from maskwright.detectors.box_head import BoxHead
+from maskwright.detectors.detector import Detector
+from maskwright.detectors.faster_rcnn import FasterRCNN
+from maskwright.detectors.rpn import RPN
+
+DetectorConfig: TypeAlias = FasterRCNN.Config
+
+__all__ = ["RPN", "BoxHead", "Detector", "DetectorConfig", "FasterRCNN"]

@@ -1,0 +1,212 @@
+"""Box head: classes and corrected boxes for proposals, whoever made them.
+
+Fast R-CNN, Girshick 2015, https://arxiv.org/abs/1504.08083, sections 2.1 to 2.3. Deviations:
+RoIAlign by default (Mask R-CNN); two narrower fully connected layers and pooling from several
+levels (FPN, Lin et al. 2017, section 4.2); smooth L1 with beta 1/9 (Faster R-CNN's code).
+
+Shapes: b pictures, r RoIs of all pictures, k classes (without background), s pooled side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from torchvision.ops import Conv2dNormActivation
+
+from maskwright.backbones import Norm, norm_layer
+from maskwright.ops import (
+    BalancedSampler,
+    Fraction,
+    PoolMethod,
+    Positive,
+    PositiveCount,
+    Sampler,
+    decode_boxes,
+    encode_boxes,
+    match_targets,
+    mean_over_pictures,
+    pool_rois,
+    pooled_levels,
+)
+from maskwright.structures import Features, Instances, Losses, Rois
+
+__all__ = ["BoxHead"]
+
+_BETA = 1.0 / 9.0
+"""Where smooth L1 turns linear: sigma = 3 in the Faster R-CNN code."""
+
+
+class BoxHead(nn.Module):
+    """Classifies proposals and moves their borders.
+
+    The classifier's first logit is background, class label k is logit k + 1.
+
+    Args:
+        channels: Stride -> channels of the features.
+        num_classes: Classes of objects.
+        config: Pooling, layers, matching, sampling.
+
+    Attributes:
+        sampler: Draws the proposals to learn from; may be replaced.
+
+    Raises:
+        ConfigError: No level to pool from, or levels of different widths.
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Options of `BoxHead`.
+
+        Args:
+            strides: Levels to pool from; those that the features lack are left out.
+            pool: How features are pooled.
+            pool_size: Pooled cells per side.
+            sampling_ratio: Points per side of a cell, for RoIAlign.
+            conv_channels: 3 x 3 convolutions after pooling.
+            norm: Normalisation of those; None for a bias instead.
+            fc_channels: Fully connected layers after them.
+            class_agnostic: One box for all classes instead of one per class.
+            delta_weights: Factors of the deltas of x, y, width and height.
+            foreground_iou: From here on a proposal belongs to an object.
+            background_iou: Below it is background; between the two it is ignored.
+            samples_per_image: Proposals to learn from.
+            positive_fraction: At most this part of them on objects.
+        """
+
+        strides: tuple[PositiveCount, ...] = (4, 8, 16, 32)
+        pool: PoolMethod = "align"
+        pool_size: PositiveCount = 7
+        sampling_ratio: PositiveCount = 2
+        conv_channels: tuple[PositiveCount, ...] = ()
+        norm: Norm | None = None
+        fc_channels: tuple[PositiveCount, ...] = (1024, 1024)
+        class_agnostic: bool = False
+        delta_weights: tuple[Positive, Positive, Positive, Positive] = (10.0, 10.0, 5.0, 5.0)
+        foreground_iou: Fraction = 0.5
+        background_iou: Fraction = 0.5
+        samples_per_image: PositiveCount = 512
+        positive_fraction: Fraction = 0.25
+
+    def __init__(
+        self, channels: Mapping[int, int], num_classes: int, config: BoxHead.Config
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.strides = pooled_levels(channels, config.strides)
+        width = channels[self.strides[0]]
+        norm = None if config.norm is None else norm_layer(config.norm)
+        layers: list[nn.Module] = []
+        for channel in config.conv_channels:
+            layers.append(Conv2dNormActivation(width, channel, kernel_size=3, norm_layer=norm))
+            width = channel
+        layers.append(nn.Flatten())
+        width *= config.pool_size**2
+        for channel in config.fc_channels:
+            layers.extend((nn.Linear(width, channel), nn.ReLU(inplace=True)))
+            width = channel
+        self.layers = nn.Sequential(*layers)
+        self.classifier = nn.Linear(width, num_classes + 1)
+        self.regressor = nn.Linear(width, 4 * (1 if config.class_agnostic else num_classes))
+        self._initialise()
+        self.sampler: Sampler = BalancedSampler(
+            num_samples=config.samples_per_image, positive_fraction=config.positive_fraction
+        )
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        # Fast R-CNN, section 2.3, "SGD hyper-parameters"
+        nn.init.normal_(self.classifier.weight, std=0.01)
+        nn.init.normal_(self.regressor.weight, std=0.001)
+        nn.init.zeros_(self.classifier.bias)
+        nn.init.zeros_(self.regressor.bias)
+
+    def forward(
+        self, features: Features, boxes: Sequence[Float[Tensor, "_ 4"]]
+    ) -> tuple[Float[Tensor, "r k+1"], Float[Tensor, "r k 4"]]:
+        """Return class logits (background first) and deltas (k = 1 if class-agnostic)."""
+        pooled = pool_rois(
+            {stride: features[stride] for stride in self.strides},
+            boxes,
+            size=self.config.pool_size,
+            sampling_ratio=self.config.sampling_ratio,
+            method=self.config.pool,
+        )  # (r, c, s, s)
+        x = self.layers(pooled)
+        deltas = self.regressor(x).float()
+        return self.classifier(x).float(), deltas.reshape(len(x), deltas.shape[1] // 4, 4)
+
+    def loss(
+        self,
+        features: Features,
+        proposals: Sequence[Float[Tensor, "_ 4"]],
+        targets: Sequence[Instances],
+    ) -> tuple[Losses, list[Rois]]:
+        """Return the losses `classification` and `box`, and the positive RoIs of each picture.
+
+        The true boxes are proposals too, so that there is something to learn from the start.
+        """
+        sampled = [
+            self._sample(boxes, target) for boxes, target in zip(proposals, targets, strict=True)
+        ]
+        logits, deltas = self(features, [boxes for boxes, _, _ in sampled])
+        counts = [len(labels) for _, labels, _ in sampled]
+        labels = torch.cat([labels for _, labels, _ in sampled])  # (r,), background is -1
+        classification = F.cross_entropy(logits, labels + 1, reduction="none")
+        rois = [
+            Rois(boxes=boxes[labels >= 0], labels=labels[labels >= 0], matched=matched)
+            for boxes, labels, matched in sampled
+        ]
+        positive = torch.where(labels >= 0)[0]
+        column = torch.zeros_like(positive) if deltas.shape[1] == 1 else labels[positive]
+        wanted = torch.cat(
+            [
+                encode_boxes(target.boxes[roi.matched], roi.boxes, self.config.delta_weights)
+                for roi, target in zip(rois, targets, strict=True)
+            ]
+        )
+        box = F.smooth_l1_loss(deltas[positive, column], wanted, beta=_BETA, reduction="none")
+        losses = {
+            "classification": mean_over_pictures(classification, counts),
+            "box": mean_over_pictures(box.sum(1), [len(roi) for roi in rois], divisors=counts),
+        }
+        return losses, rois
+
+    def predict(
+        self, features: Features, proposals: Sequence[Float[Tensor, "_ 4"]]
+    ) -> list[tuple[Float[Tensor, "_ k 4"], Float[Tensor, "_ k"]]]:
+        """Return per picture the moved boxes and the probabilities of each proposal's classes.
+
+        Boxes are (n, 1, 4) if class-agnostic, and not yet cut at the picture's border.
+        """
+        logits, deltas = self(features, proposals)
+        scores = logits.softmax(dim=1)[:, 1:]
+        anchors = torch.cat(list(proposals))[:, None]  # (r, 1, 4)
+        boxes = decode_boxes(deltas, anchors, self.config.delta_weights)
+        counts = [len(each) for each in proposals]
+        return list(zip(boxes.split(counts), scores.split(counts), strict=True))
+
+    def _sample(self, proposals: Tensor, target: Instances) -> tuple[Tensor, Tensor, Tensor]:
+        """Return sampled boxes, their labels (-1 background) and the positives' targets."""
+        single = target.boxes if target.is_crowd is None else target.boxes[~target.is_crowd]
+        boxes = torch.cat((proposals, single.to(proposals)))
+        matched = match_targets(
+            boxes,
+            target,
+            foreground=self.config.foreground_iou,
+            background=self.config.background_iou,
+        )
+        chosen = torch.cat(self.sampler(matched)).sort().values
+        matched = matched[chosen]
+        positive = matched >= 0
+        labels = torch.full_like(matched, -1)
+        labels[positive] = target.labels[matched[positive]]
+        return boxes[chosen], labels, matched[positive]

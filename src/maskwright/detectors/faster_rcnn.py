@@ -1,0 +1,96 @@
+"""Faster R-CNN: proposals from a network on the same features that classify them.
+
+Ren et al. 2015, https://arxiv.org/abs/1506.01497: an RPN under Fast R-CNN's head. Trained jointly
+("approximate joint training", section 3.2); with a neck as in FPN (Lin et al. 2017), or on one
+level of a backbone by `rpn.strides` and `box_head.strides`. The defaults are torchvision's
+`fasterrcnn_resnet50_fpn`.
+
+Shapes: b pictures, k classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from maskwright.detectors.box_head import BoxHead
+from maskwright.detectors.detector import Detector
+from maskwright.detectors.rpn import RPN
+from maskwright.ops import Fraction, PositiveCount, select_detections
+from maskwright.structures import Batch, Features, Instances, Losses, Rois, Size
+
+__all__ = ["FasterRCNN"]
+
+
+class FasterRCNN(Detector):
+    """An RPN, and a box head on its proposals.
+
+    Args:
+        channels: Stride -> channels of the features.
+        num_classes: Classes of objects, without background.
+        config: Options of both parts and of the selection of detections.
+
+    Raises:
+        ConfigError: Levels that do not fit the features.
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Options of `FasterRCNN`.
+
+        Args:
+            rpn: Options of the proposals.
+            box_head: Options of the head that classifies them.
+            score_threshold: Detections score above it.
+            nms_threshold: IoU above which the lower score of a class is a duplicate.
+            detections_per_image: The best so many are kept.
+        """
+
+        kind: Literal["faster_rcnn"] = "faster_rcnn"
+        rpn: RPN.Config = field(default_factory=RPN.Config)
+        box_head: BoxHead.Config = field(default_factory=BoxHead.Config)
+        score_threshold: Fraction = 0.05
+        nms_threshold: Fraction = 0.5
+        detections_per_image: PositiveCount = 100
+
+        def build(self, channels: Mapping[int, int], num_classes: int) -> FasterRCNN:
+            """Return the detector for features of these channels by stride."""
+            return FasterRCNN(channels, num_classes, self)
+
+    def __init__(
+        self, channels: Mapping[int, int], num_classes: int, config: FasterRCNN.Config
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.rpn = RPN(channels, config.rpn)
+        self.box_head = BoxHead(channels, num_classes, config.box_head)
+
+    def loss(self, features: Features, batch: Batch) -> tuple[Losses, list[Rois]]:
+        """Return the losses of both parts, and the positive RoIs of each picture."""
+        targets = batch.targets or ()
+        losses, proposals = self.rpn.loss(features, targets, batch.image_sizes, _padded_size(batch))
+        box_losses, rois = self.box_head.loss(features, proposals, targets)
+        return losses | box_losses, rois
+
+    def detect(self, features: Features, batch: Batch) -> list[Instances]:
+        """Return the objects of each picture, the highest score first."""
+        proposals = self.rpn.propose(features, batch.image_sizes, _padded_size(batch))
+        return [
+            select_detections(
+                boxes,
+                scores,
+                size,
+                score_threshold=self.config.score_threshold,
+                nms_threshold=self.config.nms_threshold,
+                max_detections=self.config.detections_per_image,
+            )
+            for (boxes, scores), size in zip(
+                self.box_head.predict(features, proposals), batch.image_sizes, strict=True
+            )
+        ]
+
+
+def _padded_size(batch: Batch) -> Size:
+    height, width = batch.images.shape[-2:]
+    return height, width

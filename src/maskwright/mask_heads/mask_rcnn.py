@@ -1,0 +1,150 @@
+"""Mask R-CNN: a small fully convolutional network on the features of each box.
+
+He et al. 2017, https://arxiv.org/abs/1703.06870, section 3 and figure 4 (right). The defaults are
+torchvision's `maskrcnn_resnet50_fpn`. Deviations: optional normalisation; optionally fewer RoIs.
+
+Shapes: b pictures, r RoIs of all pictures, k classes, s = 2 * pool_size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torchvision.ops import Conv2dNormActivation
+
+from maskwright.backbones import Norm, norm_layer
+from maskwright.mask_heads.mask_head import MaskHead
+from maskwright.mask_heads.mask_targets import crop_targets, spread_rois
+from maskwright.ops import (
+    PoolMethod,
+    PositiveCount,
+    mean_over_pictures,
+    pool_rois,
+    pooled_levels,
+    zero_with_gradient,
+)
+from maskwright.structures import Features, Instances, Losses, Rois
+
+__all__ = ["MaskRCNNHead"]
+
+
+class MaskRCNNHead(MaskHead):
+    """Pools each box, convolves, doubles the resolution, and draws one mask per class.
+
+    Args:
+        channels: Stride -> channels of the features.
+        num_classes: Classes of objects.
+        config: Pooling and layers.
+
+    Raises:
+        ConfigError: No level to pool from, or levels of different widths.
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Options of `MaskRCNNHead`.
+
+        Args:
+            strides: Levels to pool from; those that the features lack are left out.
+            pool: How features are pooled; "align_half_pixel" shifts the targets alike.
+            pool_size: Pooled cells per side; masks have twice as many.
+            sampling_ratio: Points per side of a cell.
+            conv_channels: 3 x 3 convolutions after pooling.
+            norm: Normalisation of those; None for a bias instead.
+            deconv_channels: Channels of the doubled map.
+            class_agnostic: One mask for all classes instead of one per class.
+            rois_per_image: Learn from at most so many RoIs of a picture; all where None.
+        """
+
+        kind: Literal["mask_rcnn"] = "mask_rcnn"
+        strides: tuple[PositiveCount, ...] = (4, 8, 16, 32)
+        pool: PoolMethod = "align"
+        pool_size: PositiveCount = 14
+        sampling_ratio: PositiveCount = 2
+        conv_channels: tuple[PositiveCount, ...] = (256, 256, 256, 256)
+        norm: Norm | None = None
+        deconv_channels: PositiveCount = 256
+        class_agnostic: bool = False
+        rois_per_image: PositiveCount | None = None
+
+        def build(self, channels: Mapping[int, int], num_classes: int) -> MaskRCNNHead:
+            """Return the head for features of these channels by stride."""
+            return MaskRCNNHead(channels, num_classes, self)
+
+    def __init__(
+        self, channels: Mapping[int, int], num_classes: int, config: MaskRCNNHead.Config
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.strides = pooled_levels(channels, config.strides)
+        width = channels[self.strides[0]]
+        norm = None if config.norm is None else norm_layer(config.norm)
+        layers: list[nn.Module] = []
+        for channel in config.conv_channels:
+            layers.append(Conv2dNormActivation(width, channel, kernel_size=3, norm_layer=norm))
+            width = channel
+        self.layers = nn.Sequential(*layers)
+        self.deconv = nn.ConvTranspose2d(width, config.deconv_channels, kernel_size=2, stride=2)
+        self.logits = nn.Conv2d(
+            config.deconv_channels, 1 if config.class_agnostic else num_classes, kernel_size=1
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(
+        self,
+        features: Features,
+        boxes: Sequence[Float[Tensor, "_ 4"]],
+        labels: Sequence[Int64[Tensor, " _"]],
+    ) -> Float[Tensor, "r s s"]:
+        """Return the mask logits of each box for its label."""
+        pooled = pool_rois(
+            {stride: features[stride] for stride in self.strides},
+            boxes,
+            size=self.config.pool_size,
+            sampling_ratio=self.config.sampling_ratio,
+            method=self.config.pool,
+        )  # (r, c, pool_size, pool_size)
+        x = F.relu(self.deconv(self.layers(pooled)))  # (r, c, s, s)
+        logits = self.logits(x).float()  # (r, k, s, s)
+        if self.config.class_agnostic:
+            return logits[:, 0]
+        label = torch.cat(list(labels))
+        return logits[torch.arange(len(label), device=label.device), label]
+
+    def loss(
+        self, features: Features, rois: Sequence[Rois], targets: Sequence[Instances]
+    ) -> Losses:
+        """Return `mask`: binary cross-entropy of each RoI's own class, mean over its pixels."""
+        rois = [spread_rois(each, self.config.rois_per_image) for each in rois]
+        counts = [len(each) for each in rois]
+        if not sum(counts):
+            return {"mask": zero_with_gradient(self)}
+        logits = self(features, [each.boxes for each in rois], [each.labels for each in rois])
+        shift = 0.5 if self.config.pool == "align_half_pixel" else 0.0
+        truth = torch.cat(
+            [
+                crop_targets(target, roi, logits.shape[-1], shift=shift)
+                for roi, target in zip(rois, targets, strict=True)
+            ]
+        )
+        loss = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+        return {"mask": mean_over_pictures(loss.mean(dim=(1, 2)), counts)}
+
+    def crops(
+        self, features: Features, detections: Sequence[Instances]
+    ) -> list[Float[Tensor, "_ s s"]]:
+        """Return per picture the probabilities of each detection's pixels, for its own label."""
+        logits = self(
+            features, [each.boxes for each in detections], [each.labels for each in detections]
+        )
+        return list(logits.sigmoid().split([len(each) for each in detections]))

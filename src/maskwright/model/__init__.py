@@ -1,0 +1,23 @@
+"""The whole model, its files, and weights from elsewhere."""
+
+from __future__ import annotations
+
+from maskwright.model.checkpoint import (
+    CheckpointHeader,
+    load_checkpoint,
+    read_checkpoint_header,
+    save_checkpoint,
+)
+from maskwright.model.config import apply_overrides, config_from_dict, config_to_dict
+from maskwright.model.segmenter import InstanceSegmenter
+
+__all__ = [
+    "CheckpointHeader",
+    "InstanceSegmenter",
+    "apply_overrides",
+    "config_from_dict",
+    "config_to_dict",
+    "load_checkpoint",
+    "read_checkpoint_header",
+    "save_checkpoint",
+]

@@ -1,0 +1,190 @@
+"""Model files: safetensors, with everything needed to rebuild the model as JSON in the header.
+
+Reading one never runs code. The header's metadata has one entry, "maskwright", a JSON object:
+
+    format          version of this layout, 1
+    maskwright      version of the package that wrote it, for people
+    config          `InstanceSegmenter.Config` as dictionaries
+    class_names     names by label
+    category_ids    a dataset's ids by label
+    extra           whatever the writer added: scores, the data's name, the step
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from maskwright.errors import CheckpointError, ConfigError
+from maskwright.files import atomic_write
+from maskwright.model.config import config_from_dict, config_to_dict
+from maskwright.model.segmenter import InstanceSegmenter
+
+__all__ = ["CheckpointHeader", "load_checkpoint", "read_checkpoint_header", "save_checkpoint"]
+
+_KEY = "maskwright"
+_FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointHeader:
+    """What a model file says about its model.
+
+    Args:
+        config: Of the model.
+        class_names: Names by label.
+        category_ids: A dataset's ids by label.
+        version: Of the maskwright that wrote the file.
+        extra: What the writer added.
+    """
+
+    config: InstanceSegmenter.Config
+    class_names: tuple[str, ...]
+    category_ids: tuple[int, ...]
+    version: str
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def save_checkpoint(
+    model: InstanceSegmenter,
+    path: str | os.PathLike[str],
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the model to one file, whole or not at all.
+
+    Args:
+        model: On any device.
+        path: Usually ends in ".safetensors"; an old file stays until the new one is complete.
+        extra: JSON values to keep beside it.
+
+    Raises:
+        CheckpointError: The disk is full or the folder cannot be written.
+    """
+    from maskwright import __version__
+
+    header = {
+        "format": _FORMAT,
+        "maskwright": __version__,
+        "config": config_to_dict(model.config),
+        "class_names": model.class_names,
+        "category_ids": model.category_ids,
+        "extra": dict(extra or {}),
+    }
+    tensors = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
+    }
+    try:
+        with atomic_write(path) as partial:
+            save_file(tensors, partial, metadata={_KEY: json.dumps(header)})
+    except (OSError, safetensors.SafetensorError) as error:
+        raise CheckpointError(
+            f"{path} could not be written: {error}; what was there before is unchanged"
+        ) from error
+
+
+def load_checkpoint(
+    path: str | os.PathLike[str], *, device: str | torch.device = "cpu"
+) -> InstanceSegmenter:
+    """Return the model of a file, in evaluation mode.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, not one of ours or of another version.
+    """
+    header = read_checkpoint_header(path)
+    tensors = _read_tensors(path)
+    model = InstanceSegmenter(header.config, header.class_names, header.category_ids)
+    _check_tensors(path, model.state_dict(), tensors)
+    model.load_state_dict(tensors)
+    return model.to(device).eval()
+
+
+def read_checkpoint_header(path: str | os.PathLike[str]) -> CheckpointHeader:
+    """Return what the file says about its model, without reading the weights.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, not one of ours or of another version.
+    """
+    metadata = _read_metadata(path)
+    if _KEY not in metadata:
+        raise CheckpointError(
+            f"{path} is a safetensors file of something else: its header says nothing of "
+            "maskwright. A torchvision model is loaded with "
+            "maskwright.load('torchvision/<name>', weights=path)"
+        )
+    try:
+        header = json.loads(metadata[_KEY])
+        if header["format"] != _FORMAT:
+            raise CheckpointError(
+                f"{path} has format {header['format']}, written by maskwright "
+                f"{header['maskwright']}; this version reads format {_FORMAT}: "
+                "install the version that wrote it"
+            )
+        return CheckpointHeader(
+            config=config_from_dict(InstanceSegmenter.Config, header["config"]),
+            class_names=tuple(header["class_names"]),
+            category_ids=tuple(header["category_ids"]),
+            version=header["maskwright"],
+            extra=header["extra"],
+        )
+    except ConfigError as error:
+        raise CheckpointError(f"{path} has a config that this version cannot read: {error}") from (
+            error
+        )
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} has a damaged header: {error!r}") from error
+
+
+def _read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    try:
+        with safetensors.safe_open(_existing(path), framework="pt") as file:
+            return file.metadata() or {}
+    except (safetensors.SafetensorError, OSError) as error:
+        raise _damaged(path, error) from error
+
+
+def _read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    try:
+        with safetensors.safe_open(_existing(path), framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (safetensors.SafetensorError, OSError) as error:
+        raise _damaged(path, error) from error
+
+
+def _existing(path: str | os.PathLike[str]) -> Path:
+    if not Path(path).is_file():
+        raise CheckpointError(f"there is no model file {path}")
+    return Path(path)
+
+
+def _damaged(path: str | os.PathLike[str], error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is damaged, cut short or no safetensors file ({error}): copy or train it again"
+    )
+
+
+def _check_tensors(
+    path: str | os.PathLike[str], wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]
+) -> None:
+    """Compare names and shapes, and name the first tensors that differ."""
+    problems = [f"{name} is missing" for name in wanted if name not in found]
+    problems += [f"{name} is not part of the model" for name in found if name not in wanted]
+    problems += [
+        f"{name} is {tuple(found[name].shape)} instead of {tuple(tensor.shape)}"
+        for name, tensor in wanted.items()
+        if name in found and found[name].shape != tensor.shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise CheckpointError(
+            f"{path} does not hold the tensors that its config describes: "
+            f"{', '.join(problems[:3])}{more}"
+        )

@@ -1,0 +1,51 @@
+"""Pure functions that detectors and mask heads share."""
+
+from __future__ import annotations
+
+from maskwright.ops.anchors import cell_anchors, grid_anchors
+from maskwright.ops.boxes import (
+    are_larger,
+    box_areas,
+    clip_boxes,
+    decode_boxes,
+    encode_boxes,
+    pairwise_coverage,
+    pairwise_iou,
+    scale_boxes,
+)
+from maskwright.ops.detections import select_detections
+from maskwright.ops.losses import mean_over_pictures, zero_with_gradient
+from maskwright.ops.matching import BACKGROUND, IGNORED, match_by_iou, match_targets
+from maskwright.ops.ranges import Count, Fraction, Positive, PositiveCount
+from maskwright.ops.roi_pooling import PoolMethod, assign_levels, pool_rois, pooled_levels
+from maskwright.ops.sampling import BalancedSampler, Sampler
+
+__all__ = [
+    "BACKGROUND",
+    "IGNORED",
+    "BalancedSampler",
+    "Count",
+    "Fraction",
+    "PoolMethod",
+    "Positive",
+    "PositiveCount",
+    "Sampler",
+    "are_larger",
+    "assign_levels",
+    "box_areas",
+    "cell_anchors",
+    "clip_boxes",
+    "decode_boxes",
+    "encode_boxes",
+    "grid_anchors",
+    "match_by_iou",
+    "match_targets",
+    "mean_over_pictures",
+    "pairwise_coverage",
+    "pairwise_iou",
+    "pool_rois",
+    "pooled_levels",
+    "scale_boxes",
+    "select_detections",
+    "zero_with_gradient",
+]
