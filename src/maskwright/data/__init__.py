@@ -1,0 +1,23 @@
+"""Annotated pictures: reading, checking, splitting and batching them."""
+
+from __future__ import annotations
+
+from maskwright.data.dataset import Dataset
+from maskwright.data.images import IMAGE_SUFFIXES, read_image
+from maskwright.data.loader import Loader, Transform
+from maskwright.data.opening import open_annotations, open_dataset
+from maskwright.data.report import Finding, ImportReport
+from maskwright.data.split import split_dataset
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "Dataset",
+    "Finding",
+    "ImportReport",
+    "Loader",
+    "Transform",
+    "open_annotations",
+    "open_dataset",
+    "read_image",
+    "split_dataset",
+]

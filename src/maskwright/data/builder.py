@@ -1,0 +1,298 @@
+"""Where every reader puts what it reads: collected, ordered and checked in one place.
+
+A reader of a format is one file with one function that feeds an `IndexBuilder`; the checks that
+do not depend on the format are made here, over whole columns at once.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NoReturn
+
+import numpy as np
+from jaxtyping import Bool, Int64
+from PIL import Image
+
+from maskwright.data.index import AnnotationIndex, take_ragged
+from maskwright.data.report import ImportReportBuilder
+from maskwright.errors import AnnotationError, MaskError
+from maskwright.masks import Masks
+
+__all__ = ["IndexBuilder"]
+
+# Annotation tools differ by a pixel on whether a box's last pixel is inside it.
+_BOX_TOLERANCE = 1.0
+# A full mask takes a run per column: this bounds what one annotation can cost.
+_MAX_SIDE = 2**20
+_POINTS_WANTED = 3
+
+
+class IndexBuilder:
+    """Collects pictures and objects and makes an `AnnotationIndex` of them.
+
+    Args:
+        source: The file being read, for messages.
+        class_names: Names by label.
+        category_ids: The source's ids by label.
+    """
+
+    def __init__(
+        self, source: str, class_names: Sequence[str], category_ids: Sequence[int]
+    ) -> None:
+        self._source = source
+        self._class_names = tuple(class_names)
+        self._category_ids = tuple(category_ids)
+        self._image_ids = array("q")
+        self._file_names: list[str] = []
+        self._sizes = array("q")
+        self._images = array("q")
+        self._annotation_ids = array("q")
+        self._labels = array("q")
+        self._is_crowd = array("b")
+        self._areas = array("d")
+        self._xywh = array("d")
+        self._is_box_missing = array("b")
+        self._ring_offsets = array("q", [0])
+        self._coordinate_offsets = array("q", [0])
+        self._coordinates = array("d")
+        self._rle_offsets = array("q", [0])
+        self._rle_text = array("B")
+        self._count_offsets = array("q", [0])
+        self._counts = array("q")
+
+    def add_image(self, image_id: int, file_name: str, height: int, width: int) -> None:
+        """Add a picture; objects refer to it by its position.
+
+        Raises:
+            AnnotationError: The size is not positive or absurd.
+        """
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 2**40)
+        if not (0 < height <= _MAX_SIDE and 0 < width <= _MAX_SIDE) or height * width > most:
+            raise AnnotationError(
+                f"{self._source}: picture {file_name!r} is said to be {height} x {width} "
+                f"(height x width); wanted sides from 1 to {_MAX_SIDE} and at most {most} pixels"
+            )
+        self._image_ids.append(image_id)
+        self._file_names.append(file_name)
+        self._sizes.extend((height, width))
+
+    def add_object(
+        self,
+        *,
+        image: int,
+        annotation_id: int,
+        label: int,
+        is_crowd: bool,
+        area: float | None,
+        xywh: Sequence[float] | None,
+        rings: Sequence[Sequence[float]] = (),
+        rle: str | bytes = "",
+        counts: Sequence[int] = (),
+    ) -> None:
+        """Add an object with exactly one of rings, rle and counts.
+
+        An area or a box that is None is measured on the mask when the index is built.
+
+        Raises:
+            TypeError: A coordinate or count is not a number; the object is not added.
+            OverflowError: A count is beyond 64 bits; the object is not added.
+        """
+        new_rings = [array("d", ring) for ring in rings]
+        new_counts = array("q", counts)
+        new_box = array("d", (0.0,) * 4 if xywh is None else xywh)
+        new_text = rle.encode("ascii") if isinstance(rle, str) else rle
+        self._areas.append(float("nan") if area is None else area)
+        self._images.append(image)
+        self._annotation_ids.append(annotation_id)
+        self._labels.append(label)
+        self._is_crowd.append(is_crowd)
+        self._xywh.extend(new_box)
+        self._is_box_missing.append(xywh is None)
+        for ring in new_rings:
+            self._coordinates.extend(ring)
+            self._coordinate_offsets.append(len(self._coordinates))
+        self._ring_offsets.append(len(self._coordinate_offsets) - 1)
+        self._rle_text.frombytes(new_text)
+        self._rle_offsets.append(len(self._rle_text))
+        self._counts.extend(new_counts)
+        self._count_offsets.append(len(self._counts))
+
+    def build(self, report: ImportReportBuilder) -> AnnotationIndex:
+        """Return the index, after the checks; what is changed or dropped goes to the report.
+
+        Raises:
+            AnnotationError: Coordinates, areas or boxes that are not finite; a polygon with
+                fewer than three points; a box that reaches more than a pixel outside its
+                picture; a run-length code that does not fill its picture.
+        """
+        index = self._ordered()
+        _check_polygons(index)
+        is_box_missing = np.array(self._is_box_missing, bool)[self._order()]
+        _check_boxes(index, is_box_missing)
+        return _measure(index, is_box_missing, report)
+
+    def _order(self) -> Int64[np.ndarray, " n"]:
+        return np.argsort(np.array(self._images, np.int64), kind="stable")
+
+    def _ordered(self) -> AnnotationIndex:
+        order = self._order()
+        images = np.array(self._images, np.int64)[order]
+        ring_offsets = np.array(self._ring_offsets, np.int64)
+        ring_order, ring_offsets = take_ragged(np.arange(ring_offsets[-1]), ring_offsets, order)
+        coordinates, coordinate_offsets = take_ragged(
+            np.array(self._coordinates, np.float64),
+            np.array(self._coordinate_offsets, np.int64),
+            ring_order,
+        )
+        rle_text, rle_offsets = take_ragged(
+            np.array(self._rle_text, np.uint8), np.array(self._rle_offsets, np.int64), order
+        )
+        counts, count_offsets = take_ragged(
+            np.array(self._counts, np.int64), np.array(self._count_offsets, np.int64), order
+        )
+        return AnnotationIndex(
+            source=self._source,
+            class_names=self._class_names,
+            category_ids=self._category_ids,
+            image_ids=np.array(self._image_ids, np.int64),
+            file_names=np.array(self._file_names, np.str_),
+            sizes=np.array(self._sizes, np.int64).reshape(-1, 2),
+            object_offsets=np.searchsorted(images, np.arange(len(self._image_ids) + 1)),
+            annotation_ids=np.array(self._annotation_ids, np.int64)[order],
+            labels=np.array(self._labels, np.int64)[order],
+            is_crowd=np.array(self._is_crowd, bool)[order],
+            is_empty=np.zeros(len(order), bool),
+            areas=np.array(self._areas, np.float64)[order],
+            xywh=np.array(self._xywh, np.float64).reshape(-1, 4)[order],
+            ring_offsets=ring_offsets,
+            coordinate_offsets=coordinate_offsets,
+            coordinates=coordinates,
+            rle_offsets=rle_offsets,
+            rle_text=rle_text,
+            count_offsets=count_offsets,
+            counts=counts,
+        )
+
+
+def _refuse(index: AnnotationIndex, item: int, problem: str) -> NoReturn:
+    raise AnnotationError(f"{index.source}: {index.where(item)}: {problem}")
+
+
+def _check_polygons(index: AnnotationIndex) -> None:
+    """Raise for the first ring with too few points or coordinates that are not finite."""
+    lengths = np.diff(index.coordinate_offsets)
+    wrong = np.flatnonzero((lengths < 2 * _POINTS_WANTED) | (lengths % 2 == 1))
+    if len(wrong):
+        item, length = _object_of_ring(index, wrong[0]), lengths[wrong[0]]
+        problem = (
+            f"a polygon has an odd number of coordinates ({length}), wanted x, y in turn"
+            if length % 2
+            else f"a polygon has {length // 2} points, wanted at least {_POINTS_WANTED}: "
+            f"remove it or draw it anew"
+        )
+        _refuse(index, item, problem)
+    bad = np.flatnonzero(~np.isfinite(index.coordinates))
+    if len(bad):
+        ring = int(np.searchsorted(index.coordinate_offsets, bad[0], side="right")) - 1
+        _refuse(
+            index,
+            _object_of_ring(index, ring),
+            f"a polygon coordinate is {index.coordinates[bad[0]]}, wanted finite pixels",
+        )
+
+
+def _object_of_ring(index: AnnotationIndex, ring: int | np.integer[Any]) -> int:
+    return int(np.searchsorted(index.ring_offsets, ring, side="right")) - 1
+
+
+def _check_boxes(index: AnnotationIndex, is_missing: Bool[np.ndarray, " n"]) -> None:
+    bad = np.flatnonzero(~np.isfinite(index.xywh).all(1) | np.isinf(index.areas))
+    if len(bad):
+        _refuse(index, bad[0], f"box {_text(index.xywh[bad[0]])} or area is not finite")
+    images = np.repeat(np.arange(index.num_images), np.diff(index.object_offsets))
+    low, extent = index.xywh[:, :2], index.xywh[:, 2:]
+    limit = index.sizes[images][:, ::-1] + _BOX_TOLERANCE
+    is_outside = (low < -_BOX_TOLERANCE) | (low + extent > limit)
+    bad = np.flatnonzero((is_outside | (extent < 0)).any(1) & ~is_missing)
+    if len(bad):
+        height, width = index.sizes[images[bad[0]]]
+        _refuse(
+            index,
+            bad[0],
+            f"box {_text(index.xywh[bad[0]])} (left, top, width, height) is not inside the "
+            f"{width} pixels wide and {height} high picture: clip it, or mend the picture's size",
+        )
+
+
+def _text(xywh: np.ndarray) -> str:
+    return "[" + ", ".join(f"{value:g}" for value in xywh) + "]"
+
+
+def _measure(
+    index: AnnotationIndex, is_box_missing: Bool[np.ndarray, " n"], report: ImportReportBuilder
+) -> AnnotationIndex:
+    """Decode the masks that need it: codes to check, boxes and areas to fill, likely empties."""
+    is_area_missing = np.isnan(index.areas)
+    is_coded = np.diff(index.rle_offsets) + np.diff(index.count_offsets) > 0
+    needed = np.flatnonzero(is_coded | is_area_missing | is_box_missing | _may_be_empty(index))
+    areas, xywh, is_empty = index.areas.copy(), index.xywh.copy(), index.is_empty.copy()
+    images = np.searchsorted(index.object_offsets, needed, side="right") - 1
+    for items in np.split(needed, np.flatnonzero(np.diff(images)) + 1):
+        if not len(items):
+            continue
+        masks = _decode(index, items)
+        is_empty[items] = masks.area == 0
+        areas[items] = np.where(is_area_missing[items], masks.area, areas[items])
+        boxes = masks.boxes.astype(np.float64)
+        boxes[:, 2:] -= boxes[:, :2]
+        xywh[items] = np.where(is_box_missing[items, None], boxes, xywh[items])
+    for item in np.flatnonzero(is_empty).tolist():
+        report.dropped("its mask has no pixel", index.where(item))
+    for item in np.flatnonzero(is_box_missing | is_area_missing).tolist():
+        report.changed("box or area missing: measured on the mask", index.where(item))
+    return replace(index, areas=areas, xywh=xywh, is_empty=is_empty)
+
+
+def _decode(index: AnnotationIndex, items: Int64[np.ndarray, " q"]) -> Masks:
+    height, width = index.sizes[index.image_of(items[0])].tolist()
+    try:
+        return index.masks((height, width), items)
+    except MaskError:
+        for place, item in enumerate(items):
+            try:
+                index.masks((height, width), items[place : place + 1])
+            except MaskError as error:
+                _refuse(index, item, str(error))
+        raise
+
+
+def _may_be_empty(index: AnnotationIndex) -> Bool[np.ndarray, " n"]:
+    """Pick the objects whose polygons could cover no pixel centre.
+
+    A ring surely covers one unless it is thin (its area, by the shoelace formula, is less than
+    a pixel's width along its outline) or reaches outside the picture. Nearly all are cleared
+    without being drawn, which keeps opening a large file quick.
+    """
+    num_rings = len(index.coordinate_offsets) - 1
+    if not num_rings:
+        return np.zeros(index.num_objects, bool)
+    starts = index.coordinate_offsets[:-1] // 2
+    x, y = index.coordinates[0::2], index.coordinates[1::2]
+    following = np.arange(1, len(x) + 1)
+    following[np.append(starts[1:], len(x)) - 1] = starts
+    area = np.abs(np.add.reduceat(x * y[following] - x[following] * y, starts)) / 2
+    outline = np.add.reduceat(np.abs(x[following] - x) + np.abs(y[following] - y), starts)
+    item = np.repeat(np.arange(index.num_objects), np.diff(index.ring_offsets))
+    height, width = index.sizes[np.searchsorted(index.object_offsets, item, side="right") - 1].T
+    is_inside = (
+        (np.minimum.reduceat(x, starts) >= 0)
+        & (np.minimum.reduceat(y, starts) >= 0)
+        & (np.maximum.reduceat(x, starts) <= width)
+        & (np.maximum.reduceat(y, starts) <= height)
+    )
+    is_sure = is_inside & (area >= outline)
+    sure_rings = np.bincount(item[is_sure], minlength=index.num_objects)
+    maybe: np.ndarray = (np.diff(index.ring_offsets) > 0) & (sure_rings == 0)
+    return maybe

@@ -1,0 +1,208 @@
+"""Reading one picture file, the same way everywhere: RGB, uint8, upright.
+
+What is done to pictures that are not 8-bit RGB:
+
+- grey, bilevel, palette, CMYK, YCbCr: converted to RGB;
+- alpha: dropped, so the colours are those stored (most tools do the same);
+- 16 bits per channel: divided by 4095 if no value of the picture is above it (12-bit sensors
+  are stored that way), else by 65535, times 255, rounded;
+- 32-bit floats and integers beyond 16 bits: refused, for no range can be assumed;
+- several pages or frames: the first.
+
+EXIF orientation is applied. Where a dataset states the size of a picture, that size decides
+which frame its annotations are in (see `read_image`).
+"""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from maskwright.errors import ImageError
+
+__all__ = ["IMAGE_SUFFIXES", "is_turned_by_exif", "read_image", "read_image_header"]
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+"""File endings, in lower case, that count as pictures when a folder is searched."""
+
+_ORIENTATION_TAG = 0x0112
+# EXIF 2.32, tag Orientation -> what turns the stored picture upright.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# What Pillow's decoders raise on damaged files, found by feeding them mutated pictures.
+_DECODE_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    TypeError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+def read_image(
+    path: str | Path, *, expected_size: tuple[int, int] | None = None
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Read a picture as upright RGB uint8.
+
+    Args:
+        path: The picture file.
+        expected_size: (height, width) that a dataset states for it. If only the stored picture
+            has that size and the upright one has not, the EXIF orientation is not applied: the
+            annotations were made on the stored picture.
+
+    Raises:
+        ImageError: The file is missing, truncated, of an unknown kind or of a range that cannot
+            be assumed; its header claims more pixels than Pillow's decompression limit (raise
+            `PIL.Image.MAX_IMAGE_PIXELS` to read it anyway); or it has not the expected size.
+    """
+    path = Path(path)
+    with _open(path) as image:
+        try:
+            upright = _is_upright_wanted(path, image, expected_size)
+            pixels = _to_rgb(path, image)
+            turn = _UPRIGHT.get(_orientation(image)) if upright else None
+            if turn is not None:
+                pixels = np.ascontiguousarray(Image.fromarray(pixels).transpose(turn))
+        except _DECODE_ERRORS as error:
+            raise _unreadable(path, error) from error
+    return pixels
+
+
+def read_image_header(path: str | Path) -> tuple[tuple[int, int], int]:
+    """Return the stored (height, width) and the EXIF orientation (1 to 8), decoding no pixels.
+
+    Raises:
+        ImageError: As `read_image`, as far as the header tells.
+    """
+    path = Path(path)
+    with _open(path) as image:
+        try:
+            return (image.height, image.width), _orientation(image)
+        except _DECODE_ERRORS as error:
+            raise _unreadable(path, error) from error
+
+
+def is_turned_by_exif(
+    stored_size: tuple[int, int], orientation: int, expected_size: tuple[int, int]
+) -> bool | None:
+    """Say whether EXIF orientation must be applied to get a picture of the expected size.
+
+    None means that neither the upright nor the stored picture has that size. Where both have
+    it (half turns, mirrored or square pictures), the upright one is taken: it is what people
+    saw when they annotated.
+
+    >>> is_turned_by_exif((480, 640), 6, (640, 480))
+    True
+    >>> is_turned_by_exif((480, 640), 6, (480, 640))
+    False
+    """
+    upright_size = stored_size[::-1] if orientation >= 5 else stored_size
+    if upright_size == tuple(expected_size):
+        return orientation != 1
+    return False if stored_size == tuple(expected_size) else None
+
+
+def _open(path: Path) -> ImageFile.ImageFile:
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns at half of the number of pixels at which it refuses.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return Image.open(path)
+    except _DECODE_ERRORS as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> ImageError:
+    if isinstance(error, ImageError):
+        return error
+    if isinstance(error, FileNotFoundError):
+        return ImageError(f"{path}: no such picture")
+    if isinstance(error, IsADirectoryError):
+        return ImageError(f"{path}: a picture was wanted, this is a folder")
+    if isinstance(error, PermissionError):
+        return ImageError(f"{path}: may not be read, check its permissions")
+    if isinstance(error, UnidentifiedImageError):
+        return ImageError(f"{path}: not a picture of a known kind (JPEG, PNG, TIFF, WebP, ...)")
+    if isinstance(error, Image.DecompressionBombError):
+        return ImageError(
+            f"{path}: refused, its header claims too many pixels ({error}); if that is true, "
+            f"raise PIL.Image.MAX_IMAGE_PIXELS"
+        )
+    return ImageError(f"{path}: damaged or truncated picture ({error}); copy or export it anew")
+
+
+def _orientation(image: Image.Image) -> int:
+    # The base class's method: a PNG's own decodes all pixels first, in case EXIF follows them.
+    orientation: int = Image.Image.getexif(image).get(_ORIENTATION_TAG, 1)
+    return orientation if orientation in _UPRIGHT else 1
+
+
+def _is_upright_wanted(
+    path: Path, image: Image.Image, expected_size: tuple[int, int] | None
+) -> bool:
+    if expected_size is None:
+        return True
+    stored_size = (image.height, image.width)
+    turned = is_turned_by_exif(stored_size, _orientation(image), expected_size)
+    if turned is None:
+        raise ImageError(
+            f"{path}: is {image.height} x {image.width} (height x width), its annotations are "
+            f"for {expected_size[0]} x {expected_size[1]}: another version of the picture?"
+        )
+    return turned
+
+
+def _to_rgb(path: Path, image: ImageFile.ImageFile) -> UInt8[np.ndarray, "h w 3"]:
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        return _grey_to_rgb(path, np.asarray(image))
+    if _has_16_bit_colour(image):
+        return _read_16_bit_colour(path)
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _has_16_bit_colour(image: ImageFile.ImageFile) -> bool:
+    # Pillow keeps only the high byte of 16-bit colour; its raw mode (RGB;16B, LA;16B) tells.
+    return any(";16" in str(tile.args) for tile in image.tile)
+
+
+def _grey_to_rgb(path: Path, grey: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
+    if grey.dtype.kind == "f" or grey.min(initial=0) < 0 or grey.max(initial=0) > 65535:
+        raise ImageError(
+            f"{path}: pixels are {grey.dtype} from {grey.min()} to {grey.max()}, wanted 8 or "
+            f"16 bits: save it with values from 0 to 65535"
+        )
+    return np.repeat(_scale_16_bit(grey)[:, :, None], 3, axis=2)
+
+
+def _read_16_bit_colour(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = cv2.imdecode(np.fromfile(path, np.uint8), flags)
+    if pixels is None:
+        raise ImageError(f"{path}: damaged or truncated 16-bit picture; copy or export it anew")
+    return _scale_16_bit(pixels)
+
+
+def _scale_16_bit(values: np.ndarray) -> np.ndarray:
+    top = 4095 if values.max(initial=0) <= 4095 else 65535
+    scaled: np.ndarray = np.rint(values * np.float32(255 / top)).astype(np.uint8)
+    return scaled

@@ -1,0 +1,152 @@
+"""Opening a dataset: finding its annotations and its pictures, and looking at both once."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+from maskwright.data.coco import CrowdRule, read_coco
+from maskwright.data.dataset import Dataset
+from maskwright.data.images import is_turned_by_exif, read_image_header
+from maskwright.data.index import AnnotationIndex
+from maskwright.data.report import Finding, ImportReportBuilder
+from maskwright.errors import DataError, ImageError
+
+__all__ = ["open_annotations", "open_dataset"]
+
+_MAX_NAMED = 5
+
+
+def open_dataset(
+    path: str | Path,
+    *,
+    images: str | Path | None = None,
+    crowd: CrowdRule = "ignore",
+    check_images: bool = True,
+) -> Dataset:
+    """Open annotated pictures.
+
+    Args:
+        path: A COCO json, or a folder with exactly one json in it or in its `annotations`.
+        images: The folder that file names are relative to. By default it is looked for beside
+            the json: its own folder, `images`, a folder named like the json, and the same one
+            level up; the first that holds every picture is taken.
+        crowd: "ignore" keeps crowds as regions where nothing counts as wrong, "object" makes
+            them objects, "drop" leaves them out; the report counts them.
+        check_images: Read the header of every picture (0.1 ms each) to find, now and not in the
+            middle of a run, those that are unreadable or of another size than annotated. False
+            leaves that to the reading.
+
+    Raises:
+        AnnotationError: The annotations contradict themselves or their format.
+        ImageError: Pictures are missing, unreadable or of another size than annotated.
+        DataError: No annotations were found where they were looked for.
+    """
+    json_path = _find_annotations(Path(path))
+    index, report = read_coco(json_path, crowd=crowd)
+    folder = _find_images(json_path, index, None if images is None else Path(images))
+    if check_images:
+        report = replace(report, findings=report.findings + _check_headers(index, folder))
+    return Dataset(index, report, image_folder=folder)
+
+
+def open_annotations(path: str | Path, *, crowd: CrowdRule = "ignore") -> Dataset:
+    """Open annotations whose pictures are not at hand, to score predictions against them.
+
+    Args:
+        path: As for `open_dataset`.
+        crowd: As for `open_dataset`.
+
+    Raises:
+        AnnotationError: The annotations contradict themselves or their format.
+        DataError: No annotations were found where they were looked for.
+    """
+    index, report = read_coco(_find_annotations(Path(path)), crowd=crowd)
+    return Dataset(index, report)
+
+
+def _find_annotations(path: Path) -> Path:
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder; wanted a COCO json or its folder")
+    if not path.is_dir():
+        return path
+    found = sorted([*path.glob("*.json"), *path.glob("annotations/*.json")])
+    if not found:
+        raise DataError(f"{path}: no .json in this folder nor in its folder annotations")
+    if len(found) > 1:
+        names = ", ".join(str(file.relative_to(path)) for file in found[:_MAX_NAMED])
+        more = f" and {len(found) - _MAX_NAMED} more" if len(found) > _MAX_NAMED else ""
+        raise DataError(f"{path}: several .json ({names}{more}); name the one to open")
+    return found[0]
+
+
+def _find_images(json_path: Path, index: AnnotationIndex, images: Path | None) -> Path:
+    folders = _folders_to_try(json_path) if images is None else [images]
+    missing_by_folder = {}
+    for folder in folders:
+        missing = _missing(folder, index.file_names.tolist())
+        if not missing:
+            return folder
+        missing_by_folder[folder] = missing
+    best = min(folders, key=lambda folder: len(missing_by_folder[folder]))
+    missing = missing_by_folder[best]
+    found = "\n".join(
+        f"  {folder}: {index.num_images - len(lost)} of {index.num_images}"
+        for folder, lost in missing_by_folder.items()
+    )
+    names = ", ".join(missing[:_MAX_NAMED]) + (", ..." if len(missing) > _MAX_NAMED else "")
+    hint = "name their folder with images=" if len(missing) == index.num_images else ""
+    raise ImageError(
+        f"{json_path}: {len(missing)} of its {index.num_images} pictures are missing in {best}: "
+        f"{names}; {hint or 'restore them, or take them out of the json'}. Looked in:\n{found}"
+    )
+
+
+def _folders_to_try(json_path: Path) -> list[Path]:
+    here = json_path.parent
+    # COCO's own layout: annotations/instances_val2017.json beside val2017/.
+    stems = [json_path.stem, json_path.stem.rpartition("_")[2]]
+    folders = [
+        base / name
+        for base in (here, here.parent)
+        for name in ("", "images", *stems, *(f"images/{stem}" for stem in stems))
+    ]
+    return [folder for folder in dict.fromkeys(folders) if folder.is_dir()] or [here]
+
+
+def _missing(folder: Path, names: list[str]) -> list[str]:
+    """Return the names that are not files below the folder, listing each folder only once."""
+    by_parent: defaultdict[str, list[str]] = defaultdict(list)
+    for name in names:
+        by_parent[os.path.dirname(name)].append(name)
+    missing = []
+    for parent, members in by_parent.items():
+        try:
+            with os.scandir(folder / parent) as entries:
+                there = {entry.name for entry in entries if entry.is_file()}
+        except (FileNotFoundError, NotADirectoryError):
+            there = set()
+        missing += [name for name in members if os.path.basename(name) not in there]
+    return missing
+
+
+def _check_headers(index: AnnotationIndex, folder: Path) -> tuple[Finding, ...]:
+    """Hold every header against its annotation; returns what EXIF orientation asked for."""
+    report = ImportReportBuilder()
+    for name, size in zip(index.file_names.tolist(), index.sizes.tolist(), strict=True):
+        stored_size, orientation = read_image_header(folder / name)
+        is_turned = is_turned_by_exif(stored_size, orientation, size)
+        if is_turned is None:
+            raise ImageError(
+                f"{index.source}: picture {name!r} is {stored_size[0]} x {stored_size[1]} (height "
+                f"x width), annotated as {size[0]} x {size[1]}: another version of the picture?"
+            )
+        if is_turned:
+            report.changed_picture("turned upright as its EXIF orientation says", name)
+        elif orientation != 1:
+            report.noted_picture(
+                "EXIF orientation left unapplied: the annotations fit the stored picture", name
+            )
+    return report.findings()

@@ -1,0 +1,177 @@
+"""What an import read, changed and dropped, and why: nothing is lost in silence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["Finding", "ImportReport", "ImportReportBuilder"]
+
+_MAX_EXAMPLES = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Something an import met, and what it did about it.
+
+    Args:
+        action: "changed" and "dropped" touch the data; "noted" does not.
+        what: What was counted.
+        reason: The defect and the rule that was applied, one clause.
+        count: How many.
+        examples: Where, for the first few.
+    """
+
+    action: Literal["changed", "dropped", "noted"]
+    what: Literal["objects", "pictures"]
+    reason: str
+    count: int
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportReport:
+    """The account of one import; prints as a table with rich, as lines with `str`.
+
+    Args:
+        source: The file or folder that was read.
+        num_images: Pictures listed.
+        num_images_without_objects: Of these, pictures that no annotation names.
+        num_objects: Annotations read.
+        num_crowd: Of these, how many the source marks as a crowd.
+        num_classes: Classes listed.
+        findings: What was changed, dropped or noted.
+    """
+
+    source: str
+    num_images: int
+    num_images_without_objects: int
+    num_objects: int
+    num_crowd: int
+    num_classes: int
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def num_changed(self) -> int:
+        """Objects that were changed (one changed twice counts twice)."""
+        return self._num_objects("changed")
+
+    @property
+    def num_dropped(self) -> int:
+        """Objects that training will not see."""
+        return self._num_objects("dropped")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as plain values, ready for JSON."""
+        return {
+            "source": self.source,
+            "images": self.num_images,
+            "images_without_objects": self.num_images_without_objects,
+            "objects": self.num_objects,
+            "crowd": self.num_crowd,
+            "classes": self.num_classes,
+            "changed": self.num_changed,
+            "dropped": self.num_dropped,
+            "findings": [
+                {
+                    "action": finding.action,
+                    "what": finding.what,
+                    "reason": finding.reason,
+                    "count": finding.count,
+                    "examples": list(finding.examples),
+                }
+                for finding in self.findings
+            ],
+        }
+
+    def __str__(self) -> str:
+        lines = [f"{self.source}: {self._headline()}"]
+        for finding in self.findings:
+            where = f" ({', '.join(finding.examples)}{', ...' * self._has_more(finding)})"
+            lines.append(
+                f"  {finding.action} {finding.count} {finding.what}: {finding.reason}"
+                f"{where if finding.examples else ''}"
+            )
+        return "\n".join(lines)
+
+    def __rich__(self) -> Table:
+        """Return the findings as a table headed by the counts."""
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table(
+            "action", "count", "why", "where", title=escape(self.source), caption=self._headline()
+        )
+        for finding in self.findings:
+            table.add_row(
+                finding.action,
+                f"{finding.count} {finding.what}",
+                escape(finding.reason),
+                escape("\n".join(finding.examples) + "\n..." * self._has_more(finding)),
+            )
+        return table
+
+    def _headline(self) -> str:
+        return (
+            f"{self.num_images} pictures ({self.num_images_without_objects} without objects), "
+            f"{self.num_objects} objects ({self.num_crowd} crowd) of {self.num_classes} classes; "
+            f"{self.num_changed} changed, {self.num_dropped} dropped"
+        )
+
+    def _num_objects(self, action: str) -> int:
+        return sum(f.count for f in self.findings if f.action == action and f.what == "objects")
+
+    @staticmethod
+    def _has_more(finding: Finding) -> bool:
+        return finding.count > len(finding.examples) > 0
+
+
+@dataclass
+class ImportReportBuilder:
+    """Collects findings while a reader reads; a reason met again is counted up."""
+
+    _findings: dict[tuple[str, str, str], list[Any]] = field(default_factory=dict)
+
+    def changed(self, reason: str, where: str) -> None:
+        """Count an object that was changed."""
+        self._add("changed", "objects", reason, where)
+
+    def dropped(self, reason: str, where: str) -> None:
+        """Count an object that training will not see."""
+        self._add("dropped", "objects", reason, where)
+
+    def noted(self, reason: str, where: str) -> None:
+        """Count an object worth a remark that was left as it is."""
+        self._add("noted", "objects", reason, where)
+
+    def changed_picture(self, reason: str, where: str) -> None:
+        """Count a picture that was changed."""
+        self._add("changed", "pictures", reason, where)
+
+    def noted_picture(self, reason: str, where: str) -> None:
+        """Count a picture worth a remark that was left as it is."""
+        self._add("noted", "pictures", reason, where)
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Return what was collected, dropped first."""
+        found = [
+            Finding(
+                action=action,  # type: ignore[arg-type]
+                what=what,  # type: ignore[arg-type]
+                reason=reason,
+                count=count,
+                examples=tuple(examples),
+            )
+            for (action, what, reason), (count, examples) in self._findings.items()
+        ]
+        order = ("dropped", "changed", "noted")
+        return tuple(sorted(found, key=lambda finding: order.index(finding.action)))
+
+    def _add(self, action: str, what: str, reason: str, where: str) -> None:
+        entry = self._findings.setdefault((action, what, reason), [0, []])
+        entry[0] += 1
+        if len(entry[1]) < _MAX_EXAMPLES:
+            entry[1].append(where)

@@ -1,0 +1,39 @@
+"""The one rule by which pictures are resized before a network."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from maskwright.structures import Size
+
+__all__ = ["resized_size"]
+
+
+def resized_size(image_size: Size, *, short_side: int, long_side: int) -> Size:
+    """Return the size that keeps the aspect and fits both bounds.
+
+    The shorter side becomes `short_side` unless the longer one would pass `long_side`. Rule and
+    rounding are torchvision's (GeneralizedRCNNTransform: the factor in float32, sides rounded
+    down), so that its detectors see pictures of the sizes they were trained on. Where rounding
+    changes the aspect, the two axes are scaled by their own ratio of sizes.
+
+    Args:
+        image_size: (height, width) in pixels.
+        short_side: Wanted length of the shorter side.
+        long_side: Most that the longer side may have.
+
+    >>> resized_size((480, 640), short_side=800, long_side=1333)
+    (800, 1066)
+    >>> resized_size((100, 1000), short_side=800, long_side=1333)
+    (133, 1333)
+    """
+    height, width = image_size
+    factor = float(
+        min(
+            np.float32(short_side) / np.float32(min(height, width)),
+            np.float32(long_side) / np.float32(max(height, width)),
+        )
+    )
+    return max(1, math.floor(height * factor)), max(1, math.floor(width * factor))
