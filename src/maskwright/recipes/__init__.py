@@ -1,0 +1,23 @@
+"""Wiring: from data to a recipe, from a recipe to a scored model."""
+
+from __future__ import annotations
+
+from maskwright.recipes.choose import DataFacts, choose_recipe, data_facts
+from maskwright.recipes.recipe import PRESETS, Preset, Recipe
+from maskwright.recipes.run import TrainedRun
+from maskwright.recipes.scoring import predict_dataset, score_model
+from maskwright.recipes.train import resume, train
+
+__all__ = [
+    "PRESETS",
+    "DataFacts",
+    "Preset",
+    "Recipe",
+    "TrainedRun",
+    "choose_recipe",
+    "data_facts",
+    "predict_dataset",
+    "resume",
+    "score_model",
+    "train",
+]

