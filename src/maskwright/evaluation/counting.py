@@ -13,13 +13,13 @@ pictures, 41,950 true objects, 36,700 detections; two cores; hotcoco 1.3.0, fast
     segm       0.63 s  200     5.8 s  560
     boundary   -              38.3 s  630
 
-Both give pycocotools' arrays bit for bit. hotcoco is nine times faster on masks, takes columns
-rather than dictionaries and leaves its input alone, so it counts boxes and masks; it knows no
-boundary AP. faster-coco-eval does, but 33 of its 38 seconds go into eroding whole pictures; and
-like pycocotools it asks a method, `computeIoU`, for the overlaps of a picture. That method is
-given ours (`maskwright.evaluation.boundary`), so boundary AP is counted by it from boundaries
-that `Masks` makes. The same door takes any overlap: if hotcoco ever fails us, boxes and masks go
-through it too, which the tests hold equal.
+hotcoco gives pycocotools' arrays bit for bit, faster-coco-eval within one unit in the last place.
+hotcoco is nine times faster on masks, takes columns rather than dictionaries and leaves its input
+alone, so it counts boxes and masks; it knows no boundary AP. faster-coco-eval does, but spends 33
+of its 38 seconds on eroding whole pictures. Like pycocotools it asks a method, `computeIoU`, for
+the overlaps of a picture; that method is given ours (`maskwright.evaluation.boundary`), so it
+counts boundary AP from boundaries that `Masks` makes. The same door takes any overlap: if hotcoco
+ever fails us, boxes and masks go through it too, which the tests hold equal.
 
 Neither library prints, opens a connection or reads a picture here.
 """

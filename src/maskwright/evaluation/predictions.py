@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -191,7 +191,7 @@ class _Entries:
         boxes = np.full((len(self.entries), 4), np.nan)
         for row, entry in enumerate(self.entries):
             box = entry.get("bbox")
-            if box is None or len(box) == 0:
+            if box is None or (isinstance(box, Sized) and len(box) == 0):
                 continue
             place = f"{self.place(row)}: bbox (x, y, width, height)"
             boxes[row] = finite_numbers(box, 4, place, EvaluationError)
