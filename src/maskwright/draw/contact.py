@@ -39,7 +39,7 @@ def contact_sheet(
 
     >>> grey = np.full((10, 20, 3), 128, np.uint8)
     >>> contact_sheet([[grey, grey]], headings=["truth", "found"], cell=(100, 100)).shape
-    (91, 224, 3)
+    (89, 224, 3)
     """
     columns = max((len(row) for row in rows), default=0)
     if not columns:

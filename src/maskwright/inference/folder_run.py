@@ -126,6 +126,11 @@ def predict_to_folder(
 
     def leave_out(path: Path, error: ImageError) -> None:
         failures.append(UnreadPicture(path=path, reason=str(error)))
+        count()
+
+    def count() -> None:
+        if progress is not None:
+            progress(results.num_images + len(failures), len(paths))
 
     results = _ResultFiles(out, frozenset(outputs), pixel_size)
     for found in predictor.run(readable(), steps=steps, batch_size=batch_size):
@@ -133,8 +138,7 @@ def predict_to_folder(
         assert isinstance(path, Path)
         shown = keep_scores(found, _SHOWN_SCORE) if steps.score_threshold is None else found
         results.add(places[path], pixels.pop(path), found, shown)
-        if progress is not None:
-            progress(results.num_images + len(failures), len(paths))
+        count()
     results.finish()
     return PredictionRun(
         written=tuple(results.written),

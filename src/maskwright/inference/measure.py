@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["measure"]
 
-_LENGTHS = ("perimeter", "equivalent_diameter", "major_axis", "minor_axis")
+_LENGTHS = ("perimeter", "perimeter_crofton", "equivalent_diameter", "major_axis", "minor_axis")
 _SHAPES = (
     "perimeter",
+    "perimeter_crofton",
     "equivalent_diameter",
     "centroid_x",
     "centroid_y",
@@ -38,15 +39,18 @@ def measure(instances: Instances, *, pixel_size: float | None = None) -> pd.Data
     After the columns of `Instances.to_dataframe` (`area` among them) come, by scikit-image's
     `regionprops` on each object's own bitmap:
 
-    - `perimeter`: length of the outline, corners smoothed (Benkrid and Crookes, "Design and FPGA
-      implementation of a perimeter estimator", 2000), holes' outlines included;
+    - `perimeter`: length of the line through the centres of the outline's pixels, holes included
+      (Benkrid and Crookes, "Design and FPGA implementation of a perimeter estimator", 2000);
+      straight outlines come within 6 %, a disc of radius 30 4 % too long;
+    - `perimeter_crofton`: length of the outline by Crofton's formula in four directions; straight
+      outlines come within 6 %, discs of radius 5 and more within 1 %: better for round objects;
     - `equivalent_diameter`: of the disc of the same area;
     - `centroid_x`, `centroid_y`: place in the picture, pixel centres at +0.5;
     - `major_axis`, `minor_axis`, `eccentricity` (0 disc to 1 line), `orientation` (of the major
       axis, degrees from the x axis, counter-clockwise as seen, above -90 to 90): of the ellipse
       with the same second moments;
     - `solidity`: area by the area of the convex hull, 0 to 1;
-    - `holes` and `parts`: counts; parts touch at most at nothing (8-neighbours are one part).
+    - `holes` and `parts`: counts; pixels that touch by a corner are of one part.
 
     An object without a pixel has no measurements (NaN, 0 parts).
 
@@ -87,6 +91,7 @@ def _shape(bitmap: UInt8[np.ndarray, "h w"], corner: tuple[int, int]) -> dict[st
     degrees = np.rad2deg(region.orientation) - 90
     return {
         "perimeter": region.perimeter,
+        "perimeter_crofton": region.perimeter_crofton,
         "equivalent_diameter": region.equivalent_diameter_area,
         "centroid_x": corner[0] + column + 0.5,
         "centroid_y": corner[1] + row + 0.5,

@@ -144,7 +144,10 @@ def _from_array(array: np.ndarray, what: str) -> UInt8[np.ndarray, "h w 3"]:
         raise ImageError(
             f"{what} must be uint8 (0 to 255) or float (0 to 1), got {array.dtype}: scale it first"
         )
-    return np.dstack([array] * 3) if array.ndim == 2 else np.ascontiguousarray(array)
+    if array.ndim == 2:
+        return np.dstack([array] * 3)
+    # PyTorch warns of arrays that must not be written to; such a one is copied.
+    return np.require(array, requirements=["C", "W"])
 
 
 def _shape_hint(array: np.ndarray) -> str:

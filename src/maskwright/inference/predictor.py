@@ -126,7 +126,8 @@ class Predictor:
         )
         if isinstance(source, list | tuple):
             return list(self.run(_listed_pictures(source), steps=steps, batch_size=batch_size))
-        return next(self.run([as_picture(cast(PictureSource, source))], steps=steps))
+        one = (as_picture(each) for each in [cast(PictureSource, source)])
+        return next(self.run(one, steps=steps))
 
     def stream(
         self,
