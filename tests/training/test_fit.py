@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from maskwright.structures import Batch, Losses
 from maskwright.training import (
     EMA,
     Budget,
+    Forward,
     OptimizerConfig,
     ResumePoint,
     Stopwatch,
@@ -24,6 +26,7 @@ from maskwright.training import (
     save_state,
     seed_everything,
     warmup_cosine,
+    whole_batch,
 )
 from maskwright.training.schedules import Schedule
 
@@ -242,3 +245,32 @@ def test_bf16_runs_the_forward_pass_in_bf16_and_keeps_float32_weights() -> None:
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     with pytest.raises(TrainingError, match="'fp32' or 'bf16', got 'fp16'"):
         next(fit(model, _batches(), optimizer, lambda step: 1.0, precision="fp16"))  # type: ignore[arg-type]
+
+
+def test_a_private_backward_of_clipped_samples_fits_the_same_loop() -> None:
+    """What differentially private training will hand to `fit`, less its noise."""
+    model = _TinyModel()
+    parameters = list(model.parameters())
+
+    def clip_each_sample(forward: Forward, batch: Batch) -> Losses:
+        summed = [torch.zeros_like(parameter) for parameter in parameters]
+
+        def forward_one(one: Batch) -> Losses:
+            for parameter in parameters:
+                parameter.grad = None
+            return forward(one)
+
+        losses: list[Losses] = []
+        for index in range(len(batch)):
+            losses.append(whole_batch(forward_one, replace(batch, images=batch.images[[index]])))
+            nn.utils.clip_grad_norm_(parameters, 0.01)
+            for total, parameter in zip(summed, parameters, strict=True):
+                assert parameter.grad is not None
+                total.add_(parameter.grad, alpha=1 / len(batch))
+        for total, parameter in zip(summed, parameters, strict=True):
+            parameter.grad = total
+        return losses[-1]
+
+    optimizer = OptimizerConfig().build(model)
+    report = next(fit(model, _batches(), optimizer, lambda step: 1.0, backward=clip_each_sample))
+    assert 0 < report.grad_norm <= 0.01 * (1 + 1e-5)

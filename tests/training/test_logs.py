@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from maskwright.errors import TrainingError
 from maskwright.training import MetricsLog, StepReport, report_values
 
 
@@ -103,3 +104,9 @@ def test_a_step_is_logged_under_grouped_names() -> None:
         "train/images_per_second": 2.0,
         "train/data_share": 0.25,
     }
+
+
+def test_a_folder_that_is_gone_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TrainingError, match=r"the log .*metrics.csv could not be written"):
+        MetricsLog(tmp_path / "file" / "metrics.csv")

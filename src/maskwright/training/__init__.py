@@ -5,7 +5,7 @@ from __future__ import annotations
 from maskwright.training.backward import Backward, Forward, accumulate, total_loss, whole_batch
 from maskwright.training.display import StepDisplay, choose_display
 from maskwright.training.ema import EMA
-from maskwright.training.fit import Precision, StepReport, fit, move_batch
+from maskwright.training.fit import Precision, StepReport, fit
 from maskwright.training.logs import MetricsLog, report_values
 from maskwright.training.optimizer import OptimizerConfig, parameter_groups
 from maskwright.training.precision import available_cpus, choose_num_threads, choose_precision
@@ -42,7 +42,6 @@ __all__ = [
     "choose_precision",
     "fit",
     "load_state",
-    "move_batch",
     "over_budget",
     "parameter_groups",
     "report_values",

@@ -9,21 +9,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from maskwright.errors import TrainingError
-from maskwright.structures import Batch, Instances, Losses
+from maskwright.structures import Batch, Losses
 from maskwright.training.backward import Backward, Forward, whole_batch
 from maskwright.training.ema import EMA
 from maskwright.training.optimizer import set_learning_rate
 from maskwright.training.schedules import Schedule
 
-__all__ = ["Precision", "StepReport", "fit", "move_batch"]
+__all__ = ["Precision", "StepReport", "fit"]
 
 Precision = Literal["fp32", "bf16"]
 
@@ -76,7 +76,8 @@ def fit(
     generators of its own, and everything random in the model follows from the saved random state.
 
     Args:
-        model: `model(batch)` returns its losses; already on `device`. May be wrapped (DDP).
+        model: `model(batch)` returns its losses, and moves the batch to where the model is. May be
+            wrapped (DDP).
         batches: One batch per step; the first is the batch of step `start_step`.
         optimizer: Each parameter group has its full learning rate under `initial_lr`.
         schedule: Steps done -> factor on each group's full learning rate.
@@ -87,15 +88,14 @@ def fit(
         ema: Follows the weights after each step.
         clip_norm: Gradients are scaled down to this Euclidean norm where theirs is larger.
         precision: "bf16" runs the forward pass under autocast; weights stay float32.
-        device: Where batches are moved.
+        device: Where the model is.
 
     Raises:
         TrainingError: A loss or a gradient is not finite (the message names the pictures; the
             weights and the averages stay as the last step left them), or `batches` ends before
             `num_steps`.
     """
-    device = torch.device(device)
-    forward = _forward(model, precision, device)
+    forward = _forward(model, precision, torch.device(device).type)
     iterator = _draw_apart(batches)
     step = start_step
     while num_steps is None or step < num_steps:
@@ -108,7 +108,7 @@ def fit(
         learning_rate = set_learning_rate(optimizer, schedule(step))
         model.train()
         optimizer.zero_grad(set_to_none=True)
-        losses = _as_floats(backward(forward, move_batch(batch, device)))
+        losses = _as_floats(backward(forward, batch))
         _require_finite_losses(losses, batch, step)
         grad_norm = _clip(model, clip_norm, batch, step)
         optimizer.step()
@@ -127,37 +127,12 @@ def fit(
         )
 
 
-def move_batch(batch: Batch, device: torch.device | str) -> Batch:
-    """Return the batch with its tensors on `device`; masks stay in NumPy."""
-    device = torch.device(device)
-    if batch.images.device == device:
-        return batch
-    return replace(
-        batch,
-        images=batch.images.to(device, non_blocking=True),
-        targets=batch.targets and tuple(_move_instances(one, device) for one in batch.targets),
-    )
-
-
-def _move_instances(instances: Instances, device: torch.device) -> Instances:
-    def moved(tensor: Tensor | None) -> Tensor | None:
-        return None if tensor is None else tensor.to(device)
-
-    return replace(
-        instances,
-        boxes=instances.boxes.to(device),
-        labels=instances.labels.to(device),
-        scores=moved(instances.scores),
-        is_crowd=moved(instances.is_crowd),
-    )
-
-
-def _forward(model: nn.Module, precision: Precision, device: torch.device) -> Forward:
+def _forward(model: nn.Module, precision: Precision, device_type: str) -> Forward:
     if precision not in ("fp32", "bf16"):
         raise TrainingError(f"precision must be 'fp32' or 'bf16', got {precision!r}")
 
     def forward(batch: Batch) -> Losses:
-        with torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext():
+        with torch.autocast(device_type, torch.bfloat16) if precision == "bf16" else nullcontext():
             losses: Losses = model(batch)
         return losses
 

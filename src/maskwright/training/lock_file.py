@@ -39,13 +39,14 @@ class LockFile:
             subject: What is locked, to begin the message with.
 
         Raises:
-            TrainingError: Another process (or another part of this one) has it.
+            TrainingError: Another process (or another part of this one) has it, or the file
+                cannot be written.
         """
         path = path.resolve()
         if path in _held:
             raise TrainingError(f"{subject} is in use by this process already: close it first")
         while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            descriptor = _open(path, subject)
             if not _try_lock(descriptor):
                 holder = os.read(descriptor, 20).decode(errors="replace").strip() or "unknown"
                 os.close(descriptor)
@@ -69,6 +70,15 @@ class LockFile:
         os.close(self._descriptor)
         self._descriptor = None
         _held.discard(self._path)
+
+
+def _open(path: Path, subject: str) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise TrainingError(
+            f"{subject} cannot be locked: {error}: choose a folder you may write to"
+        ) from error
 
 
 def _is_still_there(path: Path, descriptor: int) -> bool:

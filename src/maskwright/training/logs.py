@@ -6,11 +6,13 @@ import csv
 import io
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TextIO
 
+from maskwright.errors import TrainingError
 from maskwright.files import atomic_write
 from maskwright.training.fit import StepReport
 
@@ -33,6 +35,9 @@ class MetricsLog:
         csv_path: The file to start or to go on with.
         tensorboard: Folder for TensorBoard's event files; None writes none.
         start_step: Steps done before; rows after it are removed, here and from TensorBoard's view.
+
+    Raises:
+        TrainingError: The file cannot be written (here and in `write`).
     """
 
     def __init__(
@@ -43,9 +48,8 @@ class MetricsLog:
         start_step: int = 0,
     ) -> None:
         self._path = Path(csv_path)
-        self._columns, rows = _read(self._path, start_step)
-        self._rewrite(rows)
-        self._file = self._path.open("a", encoding="utf-8", newline="")
+        self._columns: list[str] = []
+        self._file = self._start(start_step, [])
         self._events: SummaryWriter | None = None
         if tensorboard is not None:
             # Costs a second: only where it is wanted.
@@ -63,13 +67,11 @@ class MetricsLog:
         """
         if new := [name for name in values if name not in self._columns]:
             self._file.close()
-            _, rows = _read(self._path, step)
-            self._columns += new
-            self._rewrite(rows)
-            self._file = self._path.open("a", encoding="utf-8", newline="")
+            self._file = self._start(step, new)
         row = {name: repr(float(value)) for name, value in values.items()}
-        self._file.write(_line([str(step), *(row.get(name, "") for name in self._columns)]))
-        self._file.flush()
+        with _explained(self._path):
+            self._file.write(_line([str(step), *(row.get(name, "") for name in self._columns)]))
+            self._file.flush()
         if self._events is not None:
             for name, value in values.items():
                 if math.isfinite(value):
@@ -92,14 +94,16 @@ class MetricsLog:
     ) -> None:
         self.close()
 
-    def _rewrite(self, rows: list[_Row]) -> None:
+    def _start(self, last_step: int, new_columns: list[str]) -> TextIO:
+        """Rewrite the file with the rows up to `last_step`, and open it to append."""
+        columns, rows = _read(self._path, last_step)
+        self._columns = columns + new_columns
         names = ["step", *self._columns]
-        with (
-            atomic_write(self._path) as partial,
-            partial.open("w", encoding="utf-8", newline="") as file,
-        ):
-            file.write(_line(names))
-            file.writelines(_line([row.get(name, "") for name in names]) for row in rows)
+        lines = [_line(names), *(_line([row.get(name, "") for name in names]) for row in rows)]
+        with _explained(self._path):
+            with atomic_write(self._path) as partial:
+                partial.write_text("".join(lines), encoding="utf-8", newline="")
+            return self._path.open("a", encoding="utf-8", newline="")
 
 
 def report_values(report: StepReport) -> dict[str, float]:
@@ -112,6 +116,16 @@ def report_values(report: StepReport) -> dict[str, float]:
         "train/images_per_second": report.num_images / max(report.seconds, 1e-9),
         "train/data_share": report.data_seconds / max(report.seconds, 1e-9),
     }
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TrainingError(
+            f"the log {path} could not be written: {error}: free some space and resume the run"
+        ) from error
 
 
 def _read(path: Path, last_step: int) -> tuple[list[str], list[_Row]]:

@@ -110,9 +110,17 @@ class RunFolder:
         return self.path / "state.safetensors"
 
     def write_config(self, config: Mapping[str, Any]) -> None:
-        """Write `config.json`, atomically; values are those JSON knows."""
-        with atomic_write(self.config_path) as partial:
-            partial.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        """Write `config.json`, atomically; values are those JSON knows.
+
+        Raises:
+            TrainingError: The disk is full.
+        """
+        text = json.dumps(config, indent=2) + "\n"
+        try:
+            with atomic_write(self.config_path) as partial:
+                partial.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise TrainingError(f"{self.config_path} could not be written: {error}") from error
 
     def read_config(self) -> dict[str, Any]:
         """Return what `write_config` wrote.

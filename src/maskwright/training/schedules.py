@@ -60,8 +60,7 @@ def step_decay(
 ) -> float:
     """Rise linearly from `start` to 1, then multiply by `factor` at each milestone.
 
-    The milestones are those of the "1x" schedule of Mask R-CNN (He et al., 2017, section 3.1:
-    160k iterations, a tenth at 120k; here the later 60k and 80k of 90k).
+    The milestones are those of Detectron's "1x" schedule for Mask R-CNN: 60k and 80k steps of 90k.
 
     Args:
         progress: Share of the budget spent; clamped to [0, 1].
