@@ -10,6 +10,7 @@ from maskwright.model.checkpoint import (
 )
 from maskwright.model.config import apply_overrides, config_from_dict, config_to_dict
 from maskwright.model.segmenter import InstanceSegmenter
+from maskwright.model.torchvision_weights import load_torchvision, torchvision_names
 
 __all__ = [
     "CheckpointHeader",
@@ -18,6 +19,8 @@ __all__ = [
     "config_from_dict",
     "config_to_dict",
     "load_checkpoint",
+    "load_torchvision",
     "read_checkpoint_header",
     "save_checkpoint",
+    "torchvision_names",
 ]

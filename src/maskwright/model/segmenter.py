@@ -187,7 +187,7 @@ class InstanceSegmenter(nn.Module):
             self.config.short_side / min(height, width), self.config.long_side / max(height, width)
         )
         size = [max(1, math.floor(side * scale)) for side in (height, width)]
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
+        pixels = torch.tensor(np.ascontiguousarray(image), device=self.device)  # read-only ones too
         channels_first = pixels.permute(2, 0, 1)[None].float()
         return F.interpolate(channels_first, size=size, mode="bilinear", align_corners=False)[0]
 
