@@ -176,6 +176,7 @@ def _to_rgb(path: Path, image: ImageFile.ImageFile) -> UInt8[np.ndarray, "h w 3"
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         return _grey_to_rgb(path, np.asarray(image))
     if _has_16_bit_colour(image):
+        image.load()  # OpenCV may return the half of a truncated file; Pillow raises
         return _read_16_bit_colour(path)
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
@@ -195,11 +196,13 @@ def _grey_to_rgb(path: Path, grey: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _read_16_bit_colour(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    pixels = cv2.imdecode(np.fromfile(path, np.uint8), flags)
+    # With IMREAD_COLOR_RGB, OpenCV 5.0 returns wrong values for 16-bit TIFF: order them here.
+    pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ImageError(f"{path}: damaged or truncated 16-bit picture; copy or export it anew")
-    return _scale_16_bit(pixels)
+    if pixels.ndim == 2:
+        return _grey_to_rgb(path, pixels)
+    return np.ascontiguousarray(_scale_16_bit(pixels[:, :, 2::-1]))
 
 
 def _scale_16_bit(values: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64, UInt8
+from jaxtyping import Float64, Int64, UInt8
 
 from maskwright.structures import Instances, Size
 
@@ -84,9 +84,8 @@ def warp_image(
         fill: RGB outside the source.
     """
     height, width = image_size
-    if np.array_equal(matrix, np.eye(3)) and image.shape[:2] == (height, width):
-        return image.copy()
-    matrix = np.asarray(matrix, np.float64)
+    if (whole := _resize_whole(image, matrix, image_size)) is not None:
+        return whole
     target_to_source = translate(-0.5, -0.5) @ np.linalg.inv(matrix) @ translate(0.5, 0.5)
     warped: np.ndarray = cv2.warpAffine(
         image,
@@ -95,8 +94,11 @@ def warp_image(
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    if not _covers(matrix, image.shape[:2], image_size):
-        warped[_is_outside(matrix, image.shape[:2], image_size)] = fill
+    starts, stops = _inside(matrix, image.shape[:2], image_size)
+    if starts.any() or (stops < width).any():
+        for row, start, stop in zip(warped, starts.tolist(), stops.tolist(), strict=True):
+            row[:start] = fill
+            row[stop:] = fill
     return warped
 
 
@@ -132,23 +134,45 @@ def warp_instances(targets: Instances, matrix: Matrix, image_size: Size) -> Inst
     )
 
 
-def _covers(matrix: Matrix, source_size: Size, target_size: Size) -> bool:
-    """Say whether every target pixel's centre falls inside the source (a corner test)."""
-    height, width = target_size
-    x, y = np.meshgrid([0.5, width - 0.5], [0.5, height - 0.5])
-    return not _outside(matrix, source_size, x, y).any()
+def _resize_whole(
+    image: UInt8[np.ndarray, "h w 3"], matrix: Matrix, image_size: Size
+) -> UInt8[np.ndarray, "H W 3"] | None:
+    """Take the quicker way (3 times, measured) where the picture just fills the target.
+
+    It may differ from the other way by one grey level. None where the map is another one.
+    """
+    height, width = image.shape[:2]
+    corners = matrix[:2] @ np.array([[0, width], [0, height], [1, 1]])
+    x1, y1, x2, y2 = corners.T.ravel()
+    is_whole = np.allclose(np.sort([[x1, x2], [y1, y2]]), [[0, image_size[1]], [0, image_size[0]]])
+    if matrix[0, 1] or matrix[1, 0] or not is_whole:
+        return None
+    resized: np.ndarray = image
+    if (height, width) != image_size:
+        resized = cv2.resize(image, image_size[::-1], interpolation=cv2.INTER_LINEAR)
+    # -1 for both axes, 1 for left and right, 0 for top and bottom.
+    flips = {(True, True): -1, (True, False): 1, (False, True): 0}.get((x1 > x2, y1 > y2))
+    if flips is not None:
+        resized = cv2.flip(resized, flips)
+    return image.copy() if resized is image else resized
 
 
-def _is_outside(matrix: Matrix, source_size: Size, target_size: Size) -> Bool[np.ndarray, "H W"]:
-    height, width = target_size
-    x = np.arange(width)[None, :] + 0.5
-    y = np.arange(height)[:, None] + 0.5
-    return _outside(matrix, source_size, x, y)
-
-
-def _outside(matrix: Matrix, source_size: Size, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _inside(
+    matrix: Matrix, source_size: Size, target_size: Size
+) -> tuple[Int64[np.ndarray, " H"], Int64[np.ndarray, " H"]]:
+    """Return for each target row the columns [start, stop) with centres inside the source."""
     inverse = np.linalg.inv(matrix)
-    u = inverse[0, 0] * x + inverse[0, 1] * y + inverse[0, 2]
-    v = inverse[1, 0] * x + inverse[1, 1] * y + inverse[1, 2]
-    outside: np.ndarray = (u < 0) | (v < 0) | (u >= source_size[1]) | (v >= source_size[0])
-    return outside
+    y = np.arange(target_size[0]) + 0.5
+    low, high = np.full(len(y), -np.inf), np.full(len(y), np.inf)
+    for (slope, across, offset), extent in zip(inverse[:2], source_size[::-1], strict=True):
+        # 0 <= slope * x + rest < extent
+        rest = across * y + offset
+        if abs(slope) < 1e-12:
+            low[(rest < 0) | (rest >= extent)] = np.inf
+            continue
+        bounds = np.sort(np.stack([-rest / slope, (extent - rest) / slope]), axis=0)
+        low, high = np.maximum(low, bounds[0]), np.minimum(high, bounds[1])
+    # A billionth of a pixel, so that rounding does not cut the border of an exact fit.
+    starts = np.clip(np.ceil(low - 0.5 - 1e-9), 0, target_size[1])
+    stops = np.clip(np.ceil(high - 0.5 - 1e-9), starts, target_size[1])
+    return starts.astype(np.int64), stops.astype(np.int64)

@@ -33,7 +33,8 @@ def colour_matrix(
         mean_luma: Mean luma of the picture, 0 to 255, before any change.
     """
     to_grey = np.tile(_LUMA, (3, 1))
-    angle = 2 * np.pi * hue
+    # Chroma angles of YIQ run against the colour wheel (red, yellow, green, ...).
+    angle = -2 * np.pi * hue
     turn = np.array(
         [[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]]
     )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from maskwright.structures import Size
 
 __all__ = ["resized_size"]
@@ -15,9 +13,9 @@ def resized_size(image_size: Size, *, short_side: int, long_side: int) -> Size:
     """Return the size that keeps the aspect and fits both bounds.
 
     The shorter side becomes `short_side` unless the longer one would pass `long_side`. Rule and
-    rounding are torchvision's (GeneralizedRCNNTransform: the factor in float32, sides rounded
-    down), so that its detectors see pictures of the sizes they were trained on. Where rounding
-    changes the aspect, the two axes are scaled by their own ratio of sizes.
+    rounding (down) are torchvision's GeneralizedRCNNTransform's, so that its detectors see
+    pictures of the sizes they were trained on. Where rounding changes the aspect, the two axes are
+    scaled by their own ratio of sizes. A side is at least 1.
 
     Args:
         image_size: (height, width) in pixels.
@@ -30,10 +28,5 @@ def resized_size(image_size: Size, *, short_side: int, long_side: int) -> Size:
     (133, 1333)
     """
     height, width = image_size
-    factor = float(
-        min(
-            np.float32(short_side) / np.float32(min(height, width)),
-            np.float32(long_side) / np.float32(max(height, width)),
-        )
-    )
+    factor = min(short_side / min(height, width), long_side / max(height, width))
     return max(1, math.floor(height * factor)), max(1, math.floor(width * factor))
