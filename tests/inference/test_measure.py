@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from skimage.measure import regionprops
+from scipy.spatial import ConvexHull
+from skimage.measure import label, regionprops
 
 from maskwright.errors import ConfigError, MaskError
 from maskwright.inference import measure
@@ -50,13 +51,30 @@ def test_measurements_equal_those_on_the_whole_picture() -> None:
     )
     dense &= generator.random(dense.shape) > 0.05
     table = measure(_instances(Masks.from_dense(dense)))
+    same = {
+        "perimeter": "perimeter",
+        "perimeter_crofton": "perimeter_crofton",
+        "equivalent_diameter": "equivalent_diameter_area",
+        "major_axis": "axis_major_length",
+        "minor_axis": "axis_minor_length",
+        "eccentricity": "eccentricity",
+    }
     for i, one in enumerate(dense):
         region = regionprops(one.astype(np.uint8))[0]
-        assert table["perimeter"][i] == pytest.approx(region.perimeter)
+        for ours, theirs in same.items():
+            assert table[ours][i] == pytest.approx(region[theirs], rel=1e-9, abs=1e-9), ours
         assert table["centroid_x"][i] == pytest.approx(region.centroid[1] + 0.5)
         assert table["centroid_y"][i] == pytest.approx(region.centroid[0] + 0.5)
-        assert table["solidity"][i] == pytest.approx(region.solidity)
+        assert table["parts"][i] == label(one, connectivity=2).max()
         assert table["parts"][i] - table["holes"][i] == region.euler_number
+        if region.eccentricity > 0.1:
+            turn = np.rad2deg(region.orientation) - 90 - table["orientation"][i]
+            assert (turn + 90) % 180 - 90 == pytest.approx(0, abs=1e-6)
+        rows, columns = np.nonzero(one)
+        corners = np.concatenate(
+            [np.stack([columns + x, rows + y], axis=1) for x in (0, 1) for y in (0, 1)]
+        )
+        assert table["solidity"][i] == pytest.approx(len(rows) / ConvexHull(corners).volume)
 
 
 def test_holes_and_parts_are_counted() -> None:

@@ -146,16 +146,13 @@ def _paint(
     x, y = corner
     height, width = bitmap.shape
     window = canvas[y : y + height, x : x + width]
-    inside = bitmap.astype(bool)
-    blended = cv2.addWeighted(
-        window, 1 - opacity, np.broadcast_to(colour, window.shape).copy(), opacity, 0
-    )
-    window[inside] = blended[inside]
+    fill = np.broadcast_to(colour, window.shape).copy()
+    cv2.copyTo(cv2.addWeighted(window, 1 - opacity, fill, opacity, 0), bitmap, window)
     kernel = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     # A border of background, or an object that fills its bitmap would have no outline.
-    padded = cv2.copyMakeBorder(inside.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    core = cv2.erode(padded, kernel, iterations=thickness)[1:-1, 1:-1].astype(bool)
-    window[inside & ~core] = colour
+    padded = cv2.copyMakeBorder(bitmap, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    core = cv2.erode(padded, kernel, iterations=thickness)[1:-1, 1:-1]
+    cv2.copyTo(fill, bitmap - core, window)
 
 
 def _frame(
