@@ -7,5 +7,6 @@ the first kernel is called.
 from __future__ import annotations
 
 from maskwright.masks.masks import Masks
+from maskwright.masks.outlines import Outline
 
-__all__ = ["Masks"]
+__all__ = ["Masks", "Outline"]

@@ -5,11 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32, Float64, Int32, Int64, Integer
 
 from maskwright.errors import MaskError
 
-__all__ = ["checked_binary", "checked_boxes", "checked_crops", "checked_size"]
+__all__ = [
+    "checked_binary",
+    "checked_boxes",
+    "checked_crop_box",
+    "checked_crops",
+    "checked_flags",
+    "checked_indices",
+    "checked_label_map",
+    "checked_matrix",
+    "checked_runs",
+    "checked_size",
+    "checked_values",
+]
 
 
 def checked_size(image_size: Any) -> tuple[int, int]:
@@ -25,8 +37,18 @@ def checked_size(image_size: Any) -> tuple[int, int]:
     return height, width
 
 
-def checked_boxes(boxes: Any, image_boxes: int | None = None) -> Float32[np.ndarray, "n 4"]:
-    """Boxes as (n, 4) float32 xyxy, finite; `image_boxes` is the number wanted."""
+def checked_runs(runs: Any) -> Int32[np.ndarray, "r 3"]:
+    """(r, 3) int32."""
+    array = np.asarray(runs)
+    if array.size == 0:
+        return np.zeros((0, 3), np.int32)
+    if array.ndim != 2 or array.shape[1] != 3 or array.dtype.kind not in "iu":
+        raise MaskError(f"runs must be (r, 3) integers, got {array.shape} {array.dtype}")
+    return np.ascontiguousarray(array, np.int32)
+
+
+def checked_boxes(boxes: Any, num_boxes: int | None = None) -> Float32[np.ndarray, "n 4"]:
+    """Boxes as (n, 4) float32 xyxy, finite; `num_boxes` is the number wanted."""
     array = np.asarray(boxes)
     if array.size == 0 and array.ndim <= 2:
         array = array.reshape(0, 4)
@@ -35,8 +57,8 @@ def checked_boxes(boxes: Any, image_boxes: int | None = None) -> Float32[np.ndar
         raise MaskError(f"boxes must be (n, 4) xyxy, got {array.shape}{hint}")
     if array.dtype.kind not in "iuf":
         raise MaskError(f"boxes must be numbers, got {array.dtype}")
-    if image_boxes is not None and len(array) != image_boxes:
-        raise MaskError(f"wanted one box per mask ({image_boxes}), got {len(array)}")
+    if num_boxes is not None and len(array) != num_boxes:
+        raise MaskError(f"wanted one box per mask ({num_boxes}), got {len(array)}")
     wrong = np.flatnonzero(~(np.abs(array) < 2.0**30).all(axis=1))
     if len(wrong):
         raise MaskError(
@@ -71,3 +93,74 @@ def checked_binary(array: Any, name: str, ndim: int) -> np.ndarray:
     if pixels.dtype.kind not in "iu":
         raise MaskError(f"{name} must be boolean or integer, got {pixels.dtype}: compare it first")
     return pixels != 0
+
+
+def checked_label_map(label_map: Any) -> Integer[np.ndarray, "h w"]:
+    """An (h, w) integer array."""
+    labels = np.asarray(label_map)
+    if labels.ndim != 2:
+        raise MaskError(f"label map must be (h, w), got {labels.shape}")
+    if labels.dtype == np.bool_:
+        return labels.view(np.uint8)
+    if labels.dtype.kind not in "iu":
+        raise MaskError(f"label map must be integers, got {labels.dtype}")
+    return labels
+
+
+def checked_values(values: Any, num_masks: int, overlap: str) -> Int32[np.ndarray, " n"]:
+    """What a label map holds for each mask, none of it 0; None is 1 to n."""
+    if overlap not in ("error", "first", "last"):
+        raise MaskError(f'overlap must be "error", "first" or "last", got {overlap!r}')
+    if values is None:
+        return np.arange(1, num_masks + 1, dtype=np.int32)
+    listed = np.asarray(values)
+    if listed.shape != (num_masks,) or (listed.size and listed.dtype.kind not in "iu"):
+        raise MaskError(
+            f"values must be ({num_masks},) integers, got {listed.shape} {listed.dtype}"
+        )
+    if (listed == 0).any() or (np.abs(listed.astype(np.int64)) > np.iinfo(np.int32).max).any():
+        raise MaskError("values must fit 32 bits and not be 0, which means no object")
+    return listed.astype(np.int32)
+
+
+def checked_flags(flags: Any, wanted: int) -> Bool[np.ndarray, " m"]:
+    """(m,) booleans; None is all False."""
+    if flags is None:
+        return np.zeros(wanted, np.bool_)
+    array = np.asarray(flags)
+    if array.shape != (wanted,):
+        raise MaskError(f"is_crowd must have one entry per mask ({wanted}), got {array.shape}")
+    return array.astype(np.bool_)
+
+
+def checked_indices(indices: Any, wanted: int, num_masks: int) -> Int64[np.ndarray, " m"]:
+    """(m,) integers from 0 to num_masks - 1."""
+    array = np.asarray(indices)
+    if array.shape != (wanted,) or (array.size and array.dtype.kind not in "iu"):
+        raise MaskError(f"indices must be ({wanted},) integers, got {array.shape} {array.dtype}")
+    if array.size and not (array.min() >= 0 and array.max() < num_masks):
+        raise MaskError(
+            f"indices must be from 0 to {num_masks - 1}, got {array.min()} to {array.max()}"
+        )
+    return array.astype(np.int64)
+
+
+def checked_crop_box(box: Any, image_size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """An integer xyxy box inside the picture, with pixels in it."""
+    corners = np.asarray(box)
+    if corners.shape != (4,) or corners.dtype.kind not in "iuf" or (corners % 1 != 0).any():
+        raise MaskError(f"crop box must be 4 integers xyxy, got {box!r:.80}")
+    x1, y1, x2, y2 = (int(corner) for corner in corners)
+    if not (0 <= x1 < x2 <= image_size[1] and 0 <= y1 < y2 <= image_size[0]):
+        raise MaskError(
+            f"crop box {(x1, y1, x2, y2)} must hold pixels, all of the {image_size} picture"
+        )
+    return x1, y1, x2, y2
+
+
+def checked_matrix(matrix: Any) -> Float64[np.ndarray, "2 3"]:
+    """A (2, 3) float64 matrix."""
+    array = np.asarray(matrix, np.float64)
+    if array.shape != (2, 3):
+        raise MaskError(f"affine map must be (2, 3), got {array.shape}")
+    return array

@@ -13,73 +13,62 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import update_wrapper
-from typing import Any, TypeVar, cast
+from typing import Any
 
-__all__ = ["Intrinsic", "kernel"]
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+__all__ = ["intrinsic", "kernel"]
 
 
-class _Kernel:
+def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a function of arrays and numbers so that Numba compiles it at its first call."""
+    return _Lazy(function, _njit)
+
+
+def intrinsic(codegen: Callable[..., Any]) -> Callable[..., Any]:
+    """Make an operation for kernels from a builder of LLVM code, see `numba.extending`."""
+    return _Lazy(codegen, _intrinsic)
+
+
+class _Lazy:
     """A function that compiles itself, and the kernels it calls, when it is first called."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(
+        self, function: Callable[..., Any], build: Callable[[Callable[..., Any]], Any]
+    ) -> None:
         update_wrapper(self, function)
         self._function = function
+        self._build = build
         self._compiled: Callable[..., Any] | None = None
 
     def __call__(self, *arguments: Any) -> Any:
-        return self.compiled()(*arguments)
+        return (self._compiled or self._compile())(*arguments)
 
-    def compiled(self) -> Callable[..., Any]:
+    def _compile(self) -> Callable[..., Any]:
         if self._compiled is None:
             # Numba looks called names up in the globals and only understands its own objects.
             scope = self._function.__globals__
             for name in self._function.__code__.co_names:
-                if isinstance(scope.get(name), _Kernel | Intrinsic):
-                    scope[name] = scope[name].compiled()
-            self._compiled = _njit(self._function)
+                if isinstance(scope.get(name), _Lazy):
+                    scope[name] = scope[name]._compile()
+            self._compiled = self._build(self._function)
         return self._compiled
 
 
-class Intrinsic:
-    """An operation that only kernels can call, given as a builder of LLVM code.
-
-    Args:
-        codegen: Called with Numba's typing context and the argument types, as
-            `numba.extending.intrinsic` asks for.
-    """
-
-    def __init__(self, codegen: Callable[..., Any]) -> None:
-        self._codegen = codegen
-        self._compiled: Callable[..., Any] | None = None
-
-    def __call__(self, *arguments: Any) -> Any:
-        raise TypeError(f"{self._codegen.__name__} can only be called inside a kernel")
-
-    def compiled(self) -> Callable[..., Any]:
-        if self._compiled is None:
-            from numba.extending import intrinsic
-
-            self._compiled = cast(Callable[..., Any], intrinsic(self._codegen))
-        return self._compiled
-
-
-def kernel(function: _Function) -> _Function:
-    """Decorate a function of arrays and numbers so that Numba compiles it at its first call."""
-    return cast(_Function, _Kernel(function))
-
-
-def _njit(function: Callable[..., Any]) -> Callable[..., Any]:
+def _njit(function: Callable[..., Any]) -> Any:
     from numba import njit
 
     try:
-        return cast(Callable[..., Any], njit(cache=True)(function))
+        return njit(cache=True, error_model="numpy")(function)
     except RuntimeError as error:  # no folder that can be written to
         warnings.warn(
-            f"compiled masks code cannot be kept and is compiled anew in every process ({error}): "
+            f"compiled mask code cannot be kept and is compiled anew in every process ({error}): "
             "set NUMBA_CACHE_DIR to a folder that can be written to",
             RuntimeWarning,
-            stacklevel=3,
+            stacklevel=2,
         )
-        return cast(Callable[..., Any], njit(function))
+        return njit(error_model="numpy")(function)
+
+
+def _intrinsic(codegen: Callable[..., Any]) -> Any:
+    from numba.extending import intrinsic as numba_intrinsic
+
+    return numba_intrinsic(codegen)

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64, UInt8
 
 from maskwright.errors import MaskError
-from maskwright.masks import checks, paste, rle
+from maskwright.masks import (
+    boundary,
+    checks,
+    crop_resize,
+    frames,
+    label_maps,
+    outlines,
+    overlap,
+    paste,
+    polygons,
+    rle,
+    warp,
+)
 from maskwright.masks import runs as run_lists
 
 __all__ = ["Masks"]
@@ -43,7 +56,7 @@ class Masks:
 
     def __init__(self, image_size: Sequence[int], runs: Any, offsets: Any) -> None:
         self.image_size = checks.checked_size(image_size)
-        self.runs = np.ascontiguousarray(runs, np.int32).reshape(-1, 3)
+        self.runs = checks.checked_runs(runs)
         self.offsets = np.ascontiguousarray(offsets, np.int64)
         owner, fault = run_lists.find_fault(self.runs, self.offsets, *self.image_size)
         if fault:
@@ -113,6 +126,53 @@ class Masks:
         size = None if image_size is None else checks.checked_size(image_size)
         decoded_size, decoded = rle.decode_rles(rles, size)
         return cls(decoded_size, *decoded)
+
+    @classmethod
+    def from_polygons(cls, objects: Sequence[Sequence[Any]], image_size: Sequence[int]) -> Masks:
+        """Masks of COCO polygons, rasterised exactly as pycocotools does.
+
+        Args:
+            objects: Per object a list of rings, flat [x, y, x, y, ...] or (p, 2), in pixels of the
+                shared frame. The rings of an object are united; none gives an empty mask.
+            image_size: (height, width) of the picture; what lies outside is cut off.
+
+        Raises:
+            MaskError: An odd number of coordinates, fewer than three points, or coordinates that
+                are not finite; it names the index of the object.
+
+        >>> Masks.from_polygons([[[0, 0, 3, 0, 3, 2, 0, 2]]], (3, 4)).area
+        array([6])
+        """
+        size = checks.checked_size(image_size)
+        return cls(size, *polygons.rasterise_polygons(objects, size))
+
+    @classmethod
+    def from_outlines(
+        cls, objects: Sequence[Sequence[outlines.Outline]], image_size: Sequence[int]
+    ) -> Masks:
+        """Masks of outlines with holes: the pixels whose centre lies inside; see `to_polygons`.
+
+        Args:
+            objects: Per object a list of outlines, united; corners may be fractions of pixels.
+            image_size: (height, width) of the picture; what lies outside is cut off.
+
+        Raises:
+            MaskError: As for `from_polygons`.
+        """
+        size = checks.checked_size(image_size)
+        return cls(size, *outlines.rasterise_outlines(objects, size))
+
+    @classmethod
+    def from_label_map(cls, label_map: Any) -> tuple[Masks, Int64[np.ndarray, " n"]]:
+        """Masks of an (h, w) integer map, one per value but 0, and the values, ascending.
+
+        >>> masks, values = Masks.from_label_map([[0, 7], [3, 7]])
+        >>> values.tolist(), masks.area.tolist()
+        ([3, 7], [1, 2])
+        """
+        labels = checks.checked_label_map(label_map)
+        found, values = label_maps.label_map_to_runs(labels)
+        return cls(labels.shape, *found), values.astype(np.int64)
 
     @classmethod
     def paste(
@@ -225,7 +285,7 @@ class Masks:
         height, width = self.image_size
         dense = np.zeros((len(self), height, width), np.uint8)
         for i in range(len(self)):
-            run_lists.paint(self.runs[self.offsets[i] : self.offsets[i + 1]], 0, 0, dense[i])
+            run_lists.paint_runs(self.runs[self.offsets[i] : self.offsets[i + 1]], 0, 0, dense[i])
         return dense.view(np.bool_)
 
     def to_coco(self) -> list[dict[str, Any]]:
@@ -244,8 +304,162 @@ class Masks:
         counts, offsets = rle.run_counts(self.runs, self.offsets, self.image_size)
         return [
             {"size": list(self.image_size), "counts": counts[begin:end].tolist()}
-            for begin, end in zip(offsets[:-1], offsets[1:], strict=True)
+            for begin, end in pairwise(offsets)
         ]
+
+    def to_label_map(
+        self, overlap: Literal["error", "first", "last"] = "error", values: Any = None
+    ) -> Int32[np.ndarray, "h w"]:
+        """All masks in one (h, w) map of integers, 0 where there is no object.
+
+        Args:
+            overlap: Who has a pixel of several objects: the first, the last, or nobody: an error.
+            values: (n,) integers to write, not 0; None writes 1 to n.
+
+        Raises:
+            MaskError: Objects that overlap where that is an error; it names two of them.
+        """
+        painted = checks.checked_values(values, len(self), overlap)
+        return label_maps.runs_to_label_map(
+            self.runs, self.offsets, self.image_size, overlap, painted
+        )
+
+    def to_polygons(self) -> list[list[outlines.Outline]]:
+        """The exact outlines of each mask: one per part, with its holes.
+
+        Corners lie on the corners of pixels, so `Masks.from_outlines` gives the same masks back.
+        Parts that only touch at a corner are separate outlines.
+
+        >>> Masks.from_boxes([[1, 0, 3, 2]], (2, 4)).to_polygons()[0][0].exterior.tolist()
+        [[1, 0], [3, 0], [3, 2], [1, 2]]
+        """
+        return outlines.trace_outlines(self.runs, self.offsets)
+
+    def iou(self, other: Masks, is_crowd: Any = None) -> Float64[np.ndarray, "n m"]:
+        """Intersection over union of each mask with each of `other`, as pycocotools counts it.
+
+        Args:
+            other: m masks of the same picture.
+            is_crowd: (m,) bool; where `other` is a crowd, the intersection is divided by the area
+                of the mask of `self` alone. None means no crowd.
+        """
+        self._check_same_picture(other)
+        crowds = checks.checked_flags(is_crowd, len(other))
+        return overlap.overlap_ratios(
+            (self.runs, self.offsets), (other.runs, other.offsets), crowds
+        )
+
+    def union(self) -> Masks:
+        """One mask, set where any mask is set; without masks, one empty mask."""
+        owners = np.zeros(len(self.runs), np.int64)
+        return Masks(self.image_size, *run_lists.sort_and_unite(self.runs, owners, 1))
+
+    def intersection(self, other: Masks) -> Masks:
+        """Each mask cut to the mask of the same index in `other`, or to the only one there."""
+        return self._combined(other, overlap.intersect_runs)
+
+    def difference(self, other: Masks) -> Masks:
+        """Each mask without the mask of the same index in `other`, or without the only one."""
+        return self._combined(other, overlap.difference_runs)
+
+    def remove_overlaps(self) -> Masks:
+        """Each mask without the pixels of the masks before it: the earlier object wins."""
+        parts = overlap.take_earlier_out(self.runs, self.offsets, self.image_size[0])
+        return Masks(self.image_size, *parts)
+
+    def boundary(self, dilation_ratio: float = 0.02) -> Masks:
+        """The band inside each mask along its edge, as Boundary IoU defines it.
+
+        Args:
+            dilation_ratio: Width of the band over the diagonal of the picture; at least 1 pixel.
+                Where a mask meets the border of the picture, that is edge too.
+        """
+        width = boundary.boundary_width(self.image_size, dilation_ratio)
+        band = boundary.boundary_runs(self.runs, self.offsets, self.image_size[0], width)
+        return Masks(self.image_size, *band)
+
+    def crop(self, box: Sequence[int]) -> Masks:
+        """What lies inside an integer xyxy box, in the frame of the box.
+
+        Raises:
+            MaskError: A box that is empty or reaches beyond the picture.
+        """
+        corners = checks.checked_crop_box(box, self.image_size)
+        size = (corners[3] - corners[1], corners[2] - corners[0])
+        return Masks(size, *frames.crop_runs(self.runs, self.offsets, corners))
+
+    def flip_horizontal(self) -> Masks:
+        """Left and right swapped."""
+        mirrored = frames.mirror_across(self.runs, self.offsets, self.image_size[1])
+        return Masks(self.image_size, *mirrored)
+
+    def flip_vertical(self) -> Masks:
+        """Top and bottom swapped."""
+        mirrored = frames.mirror_down(self.runs, self.offsets, self.image_size[0])
+        return Masks(self.image_size, *mirrored)
+
+    def rotate90(self, k: int = 1) -> Masks:
+        """The picture turned by k quarters anti-clockwise, like `numpy.rot90`."""
+        turned = self
+        for _ in range(k % 4):
+            bitmaps = [
+                frames.turned_bitmap(*turned.bitmap(i), turned.image_size)
+                for i in range(len(turned))
+            ]
+            turned = Masks.from_bitmaps(bitmaps, turned.image_size[::-1])
+        return turned
+
+    def warp_affine(self, matrix: Any, image_size: Sequence[int]) -> Masks:
+        """The masks in another picture, sampled at the centres of its pixels.
+
+        Args:
+            matrix: (2, 3) map of positions from this picture to the other, in pixels with (0, 0)
+                at the outer corner of the first pixel (its centre is (0.5, 0.5)).
+            image_size: (height, width) of the other picture; what falls outside is cut off.
+
+        Raises:
+            MaskError: A map that is not finite or cannot be inverted.
+        """
+        forward = checks.checked_matrix(matrix)
+        size = checks.checked_size(image_size)
+        return Masks(size, *warp.warp_runs(self.runs, self.offsets, forward, size))
+
+    def crop_resize(
+        self, boxes: Any, indices: Any, size: int
+    ) -> Float32[np.ndarray, "m size size"]:
+        """Mask indices[k] inside boxes[k], averaged to a square: targets of a mask head.
+
+        Equal to `torchvision.ops.roi_align` of the dense masks as float32, with `aligned=False`
+        and `sampling_ratio=-1`; only one mask at a time is decoded, inside its own box.
+
+        Args:
+            boxes: (m, 4) xyxy pixels; used as float32.
+            indices: (m,) integers, which mask each box is for.
+            size: Side of the square in cells.
+        """
+        corners = checks.checked_boxes(boxes)
+        chosen = checks.checked_indices(indices, len(corners), len(self))
+        if size < 1:
+            raise MaskError(f"size must be 1 or more, got {size}")
+        return crop_resize.crop_and_resize(
+            self.runs, self.offsets, self.image_size, corners, chosen, size
+        )
+
+    def _combined(self, other: Masks, combine: Callable[..., run_lists.Runs]) -> Masks:
+        self._check_same_picture(other)
+        if len(other) not in (1, len(self)):
+            raise MaskError(f"wanted {len(self)} masks or one to combine with, got {len(other)}")
+        if len(other) != len(self):
+            other = other[np.zeros(len(self), np.int64)]
+        mine, theirs = (self.runs, self.offsets), (other.runs, other.offsets)
+        return Masks(self.image_size, *combine(mine, theirs, self.image_size[0]))
+
+    def _check_same_picture(self, other: Masks) -> None:
+        if self.image_size != other.image_size:
+            raise MaskError(
+                f"masks of a {self.image_size} and of a {other.image_size} picture cannot be "
+                "compared: resize one with warp_affine first"
+            )
 
 
 def _stack(parts: list[np.ndarray]) -> run_lists.Runs:

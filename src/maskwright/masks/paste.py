@@ -25,10 +25,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from maskwright.masks.kernels import Intrinsic, kernel
+from maskwright.masks.kernels import intrinsic, kernel
 from maskwright.masks.runs import Runs
 
 __all__ = ["grown_boxes", "paste_runs", "torch_fuses"]
+
+_Taps = tuple[np.ndarray, np.ndarray]  # lower entry (k,), weights of it and the next (2, k)
 
 _FOUR_CORNERS_BELOW = 128  # ATen, UpSampleKernel.cpp, _use_vectorized_kernel_cond_2d
 # Rounding moves a value by less than 12 units of 2^-24 of the greatest entry of the crop (four
@@ -44,7 +46,8 @@ def paste_runs(
 ) -> Runs:
     """Runs of the pixels where the pasted crop is greater than `threshold` (0 to 1)."""
     corners = grown_boxes(boxes, crops.shape[1])
-    return _paste(crops, corners, *image_size, np.float32(threshold), torch_fuses())
+    pasted: Runs = _paste(crops, corners, *image_size, np.float32(threshold), torch_fuses())
+    return pasted
 
 
 def grown_boxes(boxes: Float32[np.ndarray, "n 4"], size: int) -> np.ndarray:
@@ -71,18 +74,18 @@ def torch_fuses() -> bool:
     return bool(features.get("avx2") and features.get("fma"))
 
 
-def _fma_codegen(typing_context: Any, a: Any, b: Any, c: Any) -> Any:  # noqa: ARG001
+@intrinsic
+def _fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:  # noqa: ARG001
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
         return builder.fma(*arguments)
 
     return a(a, a, a), build
 
 
-_fma = Intrinsic(_fma_codegen)
-
-
 @kernel
-def _paste(crops, boxes, height, width, threshold, fused):  # type: ignore[no-untyped-def]
+def _paste(
+    crops: np.ndarray, boxes: np.ndarray, height: int, width: int, threshold: Any, fused: bool
+) -> Runs:
     side = crops.shape[1] + 2
     grid = np.zeros((side, side), np.float32)
     offsets = np.zeros(len(crops) + 1, np.int64)
@@ -106,7 +109,7 @@ def _paste(crops, boxes, height, width, threshold, fused):  # type: ignore[no-un
 
 
 @kernel
-def _taps(size, resized, first, last, fused):  # type: ignore[no-untyped-def]
+def _taps(size: int, resized: int, first: int, last: int, fused: bool) -> _Taps:
     # The lower of the two entries each position reads, and the weights of both.
     lower = np.empty(last - first, np.int64)
     weights = np.empty((2, last - first), np.float32)
@@ -128,9 +131,19 @@ def _taps(size, resized, first, last, fused):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _paste_one(  # type: ignore[no-untyped-def]
-    grid, columns, rows, left, top, threshold, margin, four, fused, runs, count
-):
+def _paste_one(
+    grid: np.ndarray,
+    columns: _Taps,
+    rows: _Taps,
+    left: int,
+    top: int,
+    threshold: Any,
+    margin: Any,
+    four: bool,
+    fused: bool,
+    runs: np.ndarray,
+    count: int,
+) -> tuple[np.ndarray, int]:
     side = len(grid)
     sources, across = columns
     _, down = rows
@@ -190,7 +203,7 @@ def _paste_one(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _first_rows(lower, side):  # type: ignore[no-untyped-def]
+def _first_rows(lower: np.ndarray, side: int) -> np.ndarray:
     # firsts[j]:firsts[j + 1] are the rows that lie between entries j and j + 1 of the grid.
     firsts = np.full(side + 1, len(lower), np.int64)
     for row in range(len(lower) - 1, -1, -1):
@@ -201,7 +214,9 @@ def _first_rows(lower, side):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _find_bands(here, beside, firsts, low, high, bands):  # type: ignore[no-untyped-def]
+def _find_bands(
+    here: np.ndarray, beside: np.ndarray, firsts: np.ndarray, low: Any, high: Any, bands: np.ndarray
+) -> int:
     # The rows of one column of cells that are set for sure, merged, and those that may be.
     side = len(here)
     count = 0
@@ -209,8 +224,8 @@ def _find_bands(here, beside, firsts, low, high, bands):  # type: ignore[no-unty
         if firsts[j] == firsts[j + 1]:
             continue
         below = min(j + 1, side - 1)
-        least = min(min(here[j], beside[j]), min(here[below], beside[below]))
-        most = max(max(here[j], beside[j]), max(here[below], beside[below]))
+        least = min(here[j], beside[j], here[below], beside[below])
+        most = max(here[j], beside[j], here[below], beside[below])
         if most < low:
             continue
         surely = least > high
@@ -225,12 +240,21 @@ def _find_bands(here, beside, firsts, low, high, bands):  # type: ignore[no-unty
 
 
 @kernel
-def _blend(a, a_weight, b, b_weight, fused):  # type: ignore[no-untyped-def]
+def _blend(a: Any, a_weight: Any, b: Any, b_weight: Any, fused: bool) -> Any:
     return _fma(a, a_weight, b * b_weight) if fused else a * a_weight + b * b_weight
 
 
 @kernel
-def _value(corners, weights, upper, lower, down, row, four, fused):  # type: ignore[no-untyped-def]
+def _value(
+    corners: Any,
+    weights: Any,
+    upper: Any,
+    lower: Any,
+    down: np.ndarray,
+    row: int,
+    four: bool,
+    fused: bool,
+) -> Any:
     if not four:
         return _blend(upper, down[0, row], lower, down[1, row], fused)
     a, b = down[0, row] * weights[0], down[0, row] * weights[1]
@@ -242,7 +266,7 @@ def _value(corners, weights, upper, lower, down, row, four, fused):  # type: ign
 
 
 @kernel
-def _guess(share, shares, first, last):  # type: ignore[no-untyped-def]
+def _guess(share: Any, shares: np.ndarray, first: int, last: int) -> int:
     # The row nearest to where the share of the lower end is `share`; a guess costs time if it is
     # wrong, never a pixel.
     if last - first < 2:
@@ -256,7 +280,7 @@ def _guess(share, shares, first, last):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _add(runs, begin, count, x, top, bottom):  # type: ignore[no-untyped-def]
+def _add(runs: np.ndarray, begin: int, count: int, x: int, top: int, bottom: int) -> int:
     if count > begin and runs[count - 1, 2] == top:
         runs[count - 1, 2] = bottom
         return count

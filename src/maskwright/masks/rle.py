@@ -26,7 +26,8 @@ def run_counts(
     runs: np.ndarray, offsets: np.ndarray, image_size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """The counts of every object, one after the other, and their offsets."""
-    return _run_counts(runs, offsets, *image_size)
+    counts: tuple[np.ndarray, np.ndarray] = _run_counts(runs, offsets, *image_size)
+    return counts
 
 
 def run_texts(runs: np.ndarray, offsets: np.ndarray, image_size: tuple[int, int]) -> list[str]:
@@ -70,9 +71,9 @@ def decode_rles(
 def _size_of(rle: Mapping[str, Any], index: int) -> tuple[int, int]:
     if not isinstance(rle, Mapping) or "size" not in rle or "counts" not in rle:
         raise MaskError(f'mask {index} must be {{"size": [h, w], "counts": ...}}, got {rle!r:.80}')
-    size = rle["size"]
-    if len(size) != 2:
-        raise MaskError(f"mask {index}: size must be [height, width], got {size!r:.80}")
+    size = np.asarray(rle["size"])
+    if size.shape != (2,) or size.dtype.kind not in "iu" or (size < 1).any():
+        raise MaskError(f"mask {index}: size must be [height, width], got {rle['size']!r:.80}")
     return int(size[0]), int(size[1])
 
 
@@ -113,7 +114,9 @@ def _plain_counts(counts: Any, index: int) -> np.ndarray:
 
 
 @kernel
-def _run_counts(runs, offsets, height, width):  # type: ignore[no-untyped-def]
+def _run_counts(
+    runs: np.ndarray, offsets: np.ndarray, height: int, width: int
+) -> tuple[np.ndarray, np.ndarray]:
     counts = np.empty(2 * len(runs) + len(offsets), np.int64)
     count_offsets = np.zeros(len(offsets), np.int64)
     k = 0
@@ -138,7 +141,7 @@ def _run_counts(runs, offsets, height, width):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _pack(counts, offsets):  # type: ignore[no-untyped-def]
+def _pack(counts: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     packed = np.empty(4 * len(counts) + 16, np.uint8)
     ends = np.zeros(len(offsets), np.int64)
     b = 0
@@ -163,7 +166,7 @@ def _pack(counts, offsets):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _unpack(packed, offsets):  # type: ignore[no-untyped-def]
+def _unpack(packed: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     counts = np.empty(len(packed), np.int64)
     count_offsets = np.zeros(len(offsets), np.int64)
     k = 0
@@ -193,7 +196,9 @@ def _unpack(packed, offsets):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _counts_to_spans(counts, offsets, height, width):  # type: ignore[no-untyped-def]
+def _counts_to_spans(
+    counts: np.ndarray, offsets: np.ndarray, height: int, width: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     starts = np.empty(len(counts) // 2 + len(offsets), np.int64)
     ends = np.empty(len(counts) // 2 + len(offsets), np.int64)
     span_offsets = np.zeros(len(offsets), np.int64)

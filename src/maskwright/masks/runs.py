@@ -10,7 +10,7 @@ Shapes: n objects, r runs, s spans, (h, w) size of a picture or of a bitmap.
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, Int64, UInt8
+from jaxtyping import Bool, Int32, Int64, UInt8
 
 from maskwright.masks.kernels import kernel
 
@@ -20,13 +20,14 @@ __all__ = [
     "find_fault",
     "join_runs",
     "offsets_of",
-    "paint",
+    "paint_runs",
     "run_areas",
     "run_boxes",
     "runs_to_bitmap",
     "select_runs",
     "sort_and_unite",
     "spans_to_runs",
+    "toggles_to_runs",
 ]
 
 Runs = tuple[Int32[np.ndarray, "r 3"], Int64[np.ndarray, " n+1"]]
@@ -84,7 +85,9 @@ def offsets_of(lengths: np.ndarray) -> Int64[np.ndarray, " n+1"]:
 
 def bitmap_to_runs(bitmap: Bool[np.ndarray, "h w"], left: int, top: int) -> np.ndarray:
     """The runs of one bitmap whose first pixel lies at (left, top), (r, 3) int32."""
-    return _bitmap_to_runs(np.ascontiguousarray(bitmap).view(np.uint8), left, top)
+    pixels = np.ascontiguousarray(bitmap).view(np.uint8)
+    runs: np.ndarray = _bitmap_to_runs(pixels, left, top)
+    return runs
 
 
 def runs_to_bitmap(
@@ -92,8 +95,15 @@ def runs_to_bitmap(
 ) -> UInt8[np.ndarray, "h w"]:
     """The window of one object at (left, top) as 0 and 1; it must hold every run."""
     bitmap = np.zeros((height, width), np.uint8)
-    paint(runs, left, top, bitmap)
+    paint_runs(runs, left, top, bitmap)
     return bitmap
+
+
+def paint_runs(
+    runs: Int32[np.ndarray, "r 3"], left: int, top: int, bitmap: UInt8[np.ndarray, "h w"]
+) -> None:
+    """Set the pixels of one object in a bitmap of zeros whose first pixel is (left, top)."""
+    _paint(runs, left, top, bitmap)
 
 
 def sort_and_unite(
@@ -107,7 +117,22 @@ def sort_and_unite(
         num_objects: Number of objects; objects without runs stay empty.
     """
     order = np.lexsort((runs[:, 1], runs[:, 0], owners))
-    return _unite(np.ascontiguousarray(runs[order]), owners[order], num_objects)
+    united: Runs = _unite(np.ascontiguousarray(runs[order]), owners[order], num_objects)
+    return united
+
+
+def toggles_to_runs(
+    toggles: Int64[np.ndarray, " t"], offsets: Int64[np.ndarray, " n+1"], height: int, pixels: int
+) -> Runs:
+    """Runs of the pixels that an odd number of toggles precede, going down the columns.
+
+    Args:
+        toggles: Positions x * height + y in any order, from 0 to `pixels`.
+        offsets: Whose they are.
+        height: Rows of the picture.
+        pixels: All pixels of the picture, where a last odd toggle ends.
+    """
+    return spans_to_runs(*_toggles_to_spans(toggles, offsets, pixels), height)
 
 
 def spans_to_runs(
@@ -121,7 +146,8 @@ def spans_to_runs(
     The spans of an object must be sorted, filled and apart; `offsets` says whose they are.
     """
     pieces = (ends - 1) // height - starts // height + 1
-    return _split_at_columns(starts, ends, height, offsets_of(pieces)), offsets_of(pieces)[offsets]
+    firsts = offsets_of(pieces)
+    return _split_at_columns(starts, ends, height, firsts), firsts[offsets]
 
 
 def find_fault(
@@ -144,7 +170,7 @@ _FAULTS = (
 
 
 @kernel
-def _find_fault(runs, offsets, height, width):  # type: ignore[no-untyped-def]
+def _find_fault(runs: np.ndarray, offsets: np.ndarray, height: int, width: int) -> tuple[int, int]:
     for owner in range(len(offsets) - 1):
         if offsets[owner + 1] < offsets[owner]:
             return owner, 1
@@ -162,7 +188,7 @@ def _find_fault(runs, offsets, height, width):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _bitmap_to_runs(bitmap, left, top):  # type: ignore[no-untyped-def]
+def _bitmap_to_runs(bitmap: np.ndarray, left: int, top: int) -> np.ndarray:
     # Row by row, as the pixels lie in memory; `cursors` holds where each column writes next.
     height, width = bitmap.shape
     counts = np.zeros(width + 1, np.int64)
@@ -186,7 +212,7 @@ def _bitmap_to_runs(bitmap, left, top):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def paint(runs, left, top, bitmap):  # type: ignore[no-untyped-def]
+def _paint(runs: np.ndarray, left: int, top: int, bitmap: np.ndarray) -> None:
     # Mark where runs begin and end, then carry the marks down: two scattered writes per run
     # instead of one per pixel.
     height, width = bitmap.shape
@@ -201,7 +227,7 @@ def paint(runs, left, top, bitmap):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _unite(runs, owners, num_objects):  # type: ignore[no-untyped-def]
+def _unite(runs: np.ndarray, owners: np.ndarray, num_objects: int) -> Runs:
     united = np.empty_like(runs)
     offsets = np.zeros(num_objects + 1, np.int64)
     count = 0
@@ -217,7 +243,9 @@ def _unite(runs, owners, num_objects):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _split_at_columns(starts, ends, height, firsts):  # type: ignore[no-untyped-def]
+def _split_at_columns(
+    starts: np.ndarray, ends: np.ndarray, height: int, firsts: np.ndarray
+) -> np.ndarray:
     runs = np.empty((firsts[-1], 3), np.int32)
     for s in range(len(starts)):
         k = firsts[s]
@@ -230,3 +258,29 @@ def _split_at_columns(starts, ends, height, firsts):  # type: ignore[no-untyped-
             position = (x + 1) * height
             k += 1
     return runs
+
+
+@kernel
+def _toggles_to_spans(
+    toggles: np.ndarray, offsets: np.ndarray, pixels: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    starts = np.empty(len(toggles) // 2 + len(offsets), np.int64)
+    ends = np.empty(len(starts), np.int64)
+    span_offsets = np.zeros(len(offsets), np.int64)
+    count = 0
+    for owner in range(len(offsets) - 1):
+        ordered = np.sort(toggles[offsets[owner] : offsets[owner + 1]])
+        first = count
+        for t in range(0, len(ordered), 2):
+            start = ordered[t]
+            end = ordered[t + 1] if t + 1 < len(ordered) else pixels
+            if start == end:
+                continue
+            if count > first and ends[count - 1] == start:
+                ends[count - 1] = end
+            else:
+                starts[count] = start
+                ends[count] = end
+                count += 1
+        span_offsets[owner + 1] = count
+    return starts[:count], ends[:count], span_offsets

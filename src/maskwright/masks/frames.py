@@ -1,0 +1,46 @@
+"""Masks carried to another frame without resampling: crop, mirror, quarter turns.
+
+Shapes: r runs of n objects in a picture of (height, width).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from maskwright.masks.runs import Runs, offsets_of, sort_and_unite
+
+__all__ = ["crop_runs", "mirror_across", "mirror_down", "turned_bitmap"]
+
+
+def crop_runs(runs: np.ndarray, offsets: np.ndarray, box: tuple[int, int, int, int]) -> Runs:
+    """What lies inside an integer xyxy box, in the frame of the box."""
+    x1, y1, x2, y2 = box
+    clipped = np.clip(runs, [x1, y1, y1], [x2, y2, y2])
+    kept = (runs[:, 0] >= x1) & (runs[:, 0] < x2) & (clipped[:, 2] > clipped[:, 1])
+    moved = clipped[kept] - np.array([x1, y1, y1])
+    return moved.astype(np.int32), offsets_of(kept)[offsets]
+
+
+def mirror_across(runs: np.ndarray, offsets: np.ndarray, width: int) -> Runs:
+    """Left and right swapped."""
+    return _sorted(np.stack([width - 1 - runs[:, 0], runs[:, 1], runs[:, 2]], axis=1), offsets)
+
+
+def mirror_down(runs: np.ndarray, offsets: np.ndarray, height: int) -> Runs:
+    """Top and bottom swapped."""
+    return _sorted(
+        np.stack([runs[:, 0], height - runs[:, 2], height - runs[:, 1]], axis=1), offsets
+    )
+
+
+def turned_bitmap(
+    bitmap: np.ndarray, corner: tuple[int, int], image_size: tuple[int, int]
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """A bitmap and its corner after a quarter turn of the picture, anti-clockwise."""
+    x, y = corner
+    return np.rot90(bitmap), (y, image_size[1] - x - bitmap.shape[1])
+
+
+def _sorted(runs: np.ndarray, offsets: np.ndarray) -> Runs:
+    num_objects = len(offsets) - 1
+    return sort_and_unite(runs, np.repeat(np.arange(num_objects), np.diff(offsets)), num_objects)

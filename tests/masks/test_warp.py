@@ -1,0 +1,85 @@
+"""Affine warps against a float64 sampling of every pixel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from maskwright.errors import MaskError
+from maskwright.masks import Masks
+
+
+def sampled(
+    dense: np.ndarray, matrix: np.ndarray, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The warped stack, and where a centre falls within 1e-9 of the border of a source pixel."""
+    inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))
+    y, x = np.mgrid[: size[0], : size[1]] + 0.5
+    source_x, source_y, _ = np.einsum("ij,jhw->ihw", inverse, np.stack([x, y, np.ones(size)]))
+    unsure = np.zeros(size, bool)
+    for position in (source_x, source_y):
+        unsure |= np.abs(position - np.round(position)) < 1e-9
+    columns, rows = np.floor(source_x).astype(int), np.floor(source_y).astype(int)
+    height, width = dense.shape[1:]
+    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+    values = dense[:, np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)]
+    return values & inside, unsure
+
+
+def test_random_maps_sample_the_source_at_pixel_centres(dense: np.ndarray) -> None:
+    rng = np.random.default_rng(0)
+    masks = Masks.from_dense(dense)
+    for _ in range(12):
+        angle, scale = rng.uniform(0, 2 * np.pi), np.exp(rng.uniform(-1.5, 1.5))
+        turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        shear = np.array([[1, rng.uniform(-0.5, 0.5)], [0, rng.choice([-1, 1])]])
+        matrix = np.concatenate([turn @ shear, rng.uniform(-20, 40, (2, 1))], axis=1)
+        size = tuple(rng.integers(1, 80, 2).tolist())
+        expected, unsure = sampled(dense, matrix, size)
+        assert ((masks.warp_affine(matrix, size).to_dense() == expected) | unsure).all()
+
+
+@pytest.mark.parametrize("scale", [(2.0, 3.0), (0.37, 0.91), (1.7, 0.3), (-1.3, 2.2)])
+def test_maps_along_the_axes_sample_the_source_at_pixel_centres(
+    dense: np.ndarray, scale: tuple[float, float]
+) -> None:
+    matrix = np.array([[scale[0], 0, 11.3], [0, scale[1], -2.7]])
+    expected, unsure = sampled(dense, matrix, (50, 70))
+    assert (
+        (Masks.from_dense(dense).warp_affine(matrix, (50, 70)).to_dense() == expected) | unsure
+    ).all()
+
+
+def test_identity_whole_shifts_and_flips_are_exact(dense: np.ndarray) -> None:
+    height, width = dense.shape[1:]
+    masks = Masks.from_dense(dense)
+    assert masks.warp_affine([[1, 0, 0], [0, 1, 0]], (height, width)) == masks
+    assert (
+        masks.warp_affine([[-1, 0, width], [0, 1, 0]], (height, width)) == masks.flip_horizontal()
+    )
+    assert masks.warp_affine([[1, 0, 0], [0, -1, height]], (height, width)) == masks.flip_vertical()
+    turned = masks.warp_affine([[0, 1, 0], [-1, 0, width]], (width, height))
+    assert turned == masks.rotate90()
+    padded = masks.warp_affine([[1, 0, 3], [0, 1, 2]], (height + 4, width + 5))
+    assert padded == Masks.from_dense(np.pad(dense, ((0, 0), (2, 2), (3, 2))))
+
+
+def test_a_mask_that_leaves_the_picture_is_empty() -> None:
+    masks = Masks.from_boxes([[0, 0, 4, 4], [2, 2, 3, 3]], (6, 6))
+    gone = masks.warp_affine([[1, 0, 100], [0, 1, 0]], (6, 6))
+    assert len(gone) == 2
+    assert gone.area.sum() == 0
+    assert len(Masks.empty((6, 6)).warp_affine([[1, 0, 0], [0, 1, 0]], (3, 3))) == 0
+
+
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        ([[1, 0, 0], [0, 0, 0]], "finite and invertible"),
+        ([[1, 0, float("nan")], [0, 1, 0]], "finite and invertible"),
+        (np.eye(3), r"must be \(2, 3\), got \(3, 3\)"),
+    ],
+)
+def test_maps_that_cannot_be_inverted_are_refused(matrix: object, message: str) -> None:
+    with pytest.raises(MaskError, match=message):
+        Masks.empty((4, 4)).warp_affine(matrix, (4, 4))
