@@ -12,6 +12,7 @@ _SOURCE = Path(__file__).resolve().parent.parent / "src" / "maskwright"
 # Rank by package: a file may import from its own package and from any lower rank.
 _RANK = {
     "errors": 0,
+    "devices": 1,
     "files": 1,
     "masks": 2,
     "conversions": 3,

@@ -16,27 +16,60 @@ from maskwright.errors import MaskwrightError
 
 __all__ = ["app", "run"]
 
-_EXAMPLES = """\
+app = App(
+    name="maskwright",
+    help="Instance segmentation with exact masks, from annotated pictures to results.",
+    help_format="plaintext",
+    help_epilogue="""\
 Examples:
 
     maskwright demo
     maskwright train annotations.json --out runs/first --minutes 20
     maskwright predict runs/first/best.safetensors pictures/ --out results
     maskwright evaluate runs/first/best.safetensors val.json
-    maskwright evaluate --predictions results.json --data val.json --json
-"""
 
-app = App(
-    name="maskwright",
-    help="Instance segmentation with exact masks, from annotated pictures to results.",
-    help_epilogue=_EXAMPLES,
-    help_format="plaintext",
+maskwright COMMAND --help says more.""",
     version=__version__,
 )
-app.command("maskwright.cli.demo:demo", name="demo", help="Train, score and draw, in minutes.")
-app.command("maskwright.cli.train:train", name="train", help="Train a model on your pictures.")
-app.command("maskwright.cli.predict:predict", name="predict", help="Find objects in pictures.")
-app.command("maskwright.cli.evaluate:evaluate", name="evaluate", help="Score a model or results.")
+app.command(
+    "maskwright.cli.demo:demo",
+    name="demo",
+    help="Train, score and draw on pictures that come along, in minutes.",
+)
+app.command(
+    "maskwright.cli.train:train",
+    name="train",
+    help="Train a model on annotated pictures and score it.",
+    help_epilogue="""\
+Examples:
+
+    maskwright train annotations.json --out runs/first
+    maskwright train train.json --val val.json --out runs/second --minutes 20
+    maskwright train annotations.json --out runs/third --model.short-side 512
+    maskwright train --resume runs/second""",
+)
+app.command(
+    "maskwright.cli.predict:predict",
+    name="predict",
+    help="Find the objects in pictures and write masks, tables and overlays.",
+    help_epilogue="""\
+Examples:
+
+    maskwright predict runs/first/best.safetensors street.jpg
+    maskwright predict runs/first/best.safetensors pictures/ --out results --write overlay csv
+    maskwright predict runs/first/best.safetensors 'day*/*.png' --score-threshold 0.7""",
+)
+app.command(
+    "maskwright.cli.evaluate:evaluate",
+    name="evaluate",
+    help="Score a model, or the results of any tool.",
+    help_epilogue="""\
+Examples:
+
+    maskwright evaluate runs/first/best.safetensors val.json
+    maskwright evaluate runs/first/best.safetensors all.json --subset test
+    maskwright evaluate --predictions results.json --data val.json --json""",
+)
 
 _DOTTED = re.compile(r"--([a-z][a-z0-9_-]*(?:\.[a-z][a-z0-9_-]*)+)(?:=(.*))?", re.DOTALL)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -156,14 +156,14 @@ def _backbone(name: str | None, weights: str | None, preset: Preset) -> tuple[Ba
         if preset == "fast" and has_lite and weights in (None, "lite"):
             return Timm.Config(model="tf_efficientnet_lite0"), "lite"
         name = "resnet50" if preset == "best" else "resnet18"
-    resnets = {f"resnet{depth}": depth for depth in (18, 34, 50, 101)}
-    if name in resnets:
-        return ResNet.Config(depth=resnets[name]), weights or "none"
+    for depth in (18, 34, 50, 101):
+        if name == f"resnet{depth}":
+            return ResNet.Config(depth=depth), weights or "none"
     is_lite = name.startswith("tf_efficientnet_lite") and has_lite
     return Timm.Config(model=name), weights or ("lite" if is_lite else "none")
 
 
-def _parts(model: str) -> tuple[type, type]:
+def _parts(model: str) -> tuple[type[DetectorConfig], type[MaskHeadConfig]]:
     """Return the config classes that "detector+mask-head" names."""
     names = model.replace("-", "_").split("+")
     if len(names) != 2:
@@ -174,8 +174,8 @@ def _parts(model: str) -> tuple[type, type]:
     )
 
 
-def _by_kind(kind: str, union: object, role: str) -> type:
-    by_kind = {member.kind: member for member in get_args(union) or (union,)}
+def _by_kind(kind: str, union: Any, role: str) -> type[Any]:
+    by_kind: dict[str, type[Any]] = {member.kind: member for member in get_args(union) or (union,)}
     if kind not in by_kind:
         known = [name.replace("_", "-") for name in by_kind]
         raise ConfigError(
@@ -185,7 +185,9 @@ def _by_kind(kind: str, union: object, role: str) -> type:
     return by_kind[kind]
 
 
-def _detector(kind: type, preset: Preset, facts: DataFacts, zoom: float) -> DetectorConfig:
+def _detector(
+    kind: type[DetectorConfig], preset: Preset, facts: DataFacts, zoom: float
+) -> DetectorConfig:
     if kind is not FasterRCNN.Config:
         return kind()
     # A crowded picture needs room for every object and for some that are wrong.
@@ -211,7 +213,7 @@ def _detector(kind: type, preset: Preset, facts: DataFacts, zoom: float) -> Dete
     )
 
 
-def _mask_head(kind: type, preset: Preset) -> MaskHeadConfig:
+def _mask_head(kind: type[MaskHeadConfig], preset: Preset) -> MaskHeadConfig:
     if preset == "best" or kind is not MaskRCNNHead.Config:
         return kind()
     width = {"tiny": 64, "fast": 96}[preset]

@@ -159,7 +159,7 @@ def _bare_ground() -> UInt8[np.ndarray, "303 384"]:
     picture, masks = coin_photograph()
     coins = masks.union().to_dense()[0].astype(np.uint8)
     wide = cv2.dilate(coins, np.ones((9, 9), np.uint8))
-    return cv2.inpaint(picture[:, :, 0], wide, 3, cv2.INPAINT_TELEA)
+    return np.asarray(cv2.inpaint(picture[:, :, 0], wide, 3, cv2.INPAINT_TELEA))
 
 
 def _turned(
@@ -170,12 +170,12 @@ def _turned(
     zoom = rng.uniform(0.7, 1.4)
     side = int(np.ceil(np.hypot(height, width) * zoom)) + 2
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), rng.uniform(0, 360), zoom)
-    matrix[:, 2] += (side - 1) / 2 - np.array([width - 1, height - 1]) / 2
-    flags = {"dsize": (side, side), "flags": cv2.INTER_LINEAR}
+    shift = (side - 1) / 2 - np.array([width - 1, height - 1]) / 2
+    matrix = np.asarray(matrix) + np.pad(shift[:, None], ((0, 0), (2, 0)))
     pixels = cv2.warpAffine(
-        coin.pixels.astype(np.float32), matrix, borderMode=cv2.BORDER_REPLICATE, **flags
+        coin.pixels.astype(np.float32), matrix, (side, side), borderMode=cv2.BORDER_REPLICATE
     )
-    cover = cv2.warpAffine(coin.bitmap.astype(np.float32), matrix, **flags)
+    cover = cv2.warpAffine(coin.bitmap.astype(np.float32), matrix, (side, side))
     contrast, brightness = rng.uniform(0.7, 1.2), rng.uniform(-35, 25)
     mean = float(coin.pixels[coin.bitmap].mean())
     return (pixels - mean) * contrast + mean + brightness, cover

@@ -19,6 +19,7 @@ import torch
 from maskwright.data import Dataset, Loader
 from maskwright.evaluation import Metrics
 from maskwright.files import atomic_write
+from maskwright.inference import Predictor
 from maskwright.model import InstanceSegmenter, load_checkpoint, load_imagenet, save_checkpoint
 from maskwright.recipes.recipe import Recipe
 from maskwright.recipes.scoring import score_model
@@ -124,7 +125,7 @@ class _Training:
     def validate(self, step: int, seconds: float) -> dict[str, float]:
         """Score on the validation pictures; write last, best and state."""
         with self.averaged() as model:
-            metrics = score_model(model, self.parts.validation, kinds=("bbox", "segm"))
+            metrics = score_model(Predictor(model), self.parts.validation, kinds=("bbox", "segm"))
             scores = {
                 "val/bbox_AP": metrics["bbox"]["AP"],
                 "val/segm_AP": metrics["segm"]["AP"],
@@ -189,8 +190,8 @@ def run_recipe(
         training.start()
     _train(training, quiet=quiet)
     model = load_checkpoint(folder.best_path, device=device)
-    validation = score_model(model, parts.validation)
-    test = None if parts.test is None else score_model(model, parts.test)
+    validation = score_model(Predictor(model), parts.validation)
+    test = None if parts.test is None else score_model(Predictor(model), parts.test)
     scores = {"validation": validation.as_dict(), "test": test and test.as_dict()}
     write_json(folder.path / "scores.json", scores)
     return TrainedRun(

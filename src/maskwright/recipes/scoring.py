@@ -8,14 +8,13 @@ from maskwright.data import Dataset
 from maskwright.evaluation import Kind, Metrics, evaluate
 from maskwright.inference import Predictor
 from maskwright.inference.pictures import Picture
-from maskwright.model import InstanceSegmenter
 from maskwright.structures import Instances
 
 __all__ = ["predict_dataset", "score_model"]
 
 
 def predict_dataset(
-    model: InstanceSegmenter,
+    predictor: Predictor,
     dataset: Dataset,
     *,
     batch_size: int = 1,
@@ -24,7 +23,7 @@ def predict_dataset(
     """Yield the image id and the found objects of each picture of the dataset, in order.
 
     Args:
-        model: On any device.
+        predictor: The model.
         dataset: With its pictures.
         batch_size: Pictures that go through the network together.
         progress: Called after each picture with the pictures done and all.
@@ -35,7 +34,7 @@ def predict_dataset(
     pictures = (
         Picture(image=dataset.image(i), path=dataset.image_path(i)) for i in range(len(dataset))
     )
-    results = Predictor(model).run(pictures, batch_size=batch_size)
+    results = predictor.run(pictures, batch_size=batch_size)
     for done, (image_id, found) in enumerate(
         zip(dataset.image_ids.tolist(), results, strict=True), start=1
     ):
@@ -45,7 +44,7 @@ def predict_dataset(
 
 
 def score_model(
-    model: InstanceSegmenter,
+    predictor: Predictor,
     dataset: Dataset,
     *,
     kinds: Sequence[Kind] = ("bbox", "segm", "boundary"),
@@ -59,5 +58,5 @@ def score_model(
         ImageError: A picture cannot be read.
         EvaluationError: The dataset has classes that the model does not know.
     """
-    found = predict_dataset(model, dataset, batch_size=batch_size, progress=progress)
+    found = predict_dataset(predictor, dataset, batch_size=batch_size, progress=progress)
     return evaluate(list(found), dataset, kinds=kinds, max_detections=max_detections)

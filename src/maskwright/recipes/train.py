@@ -16,10 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from maskwright.data import open_dataset, split_dataset
-from maskwright.errors import ConfigError, DataError, TrainingError
+from maskwright.devices import choose_device
+from maskwright.errors import DataError, TrainingError
 from maskwright.model import apply_overrides, config_from_dict, config_to_dict
 from maskwright.recipes.choose import choose_recipe, data_facts
 from maskwright.recipes.recipe import Preset, Recipe
@@ -73,7 +72,7 @@ def train(
         ConfigError: An unknown or impossible option.
         TrainingError: The folder is not empty, or training went wrong (non-finite losses).
     """
-    chosen_device = _device(device)
+    chosen_device = choose_device(device)
     source = {
         "data": str(Path(data).resolve()),
         "validation": None if validation is None else str(Path(validation).resolve()),
@@ -120,7 +119,9 @@ def resume(run: str | Path, *, device: str | None = None, quiet: bool = False) -
                 "started with: restore the data, or start a new run"
             )
         recipe = config_from_dict(Recipe, config["recipe"])
-        return run_recipe(folder, recipe, parts, _device(device), is_resumed=True, quiet=quiet)
+        return run_recipe(
+            folder, recipe, parts, choose_device(device), is_resumed=True, quiet=quiet
+        )
 
 
 def _open_parts(source: Mapping[str, Any]) -> Parts:
@@ -135,18 +136,3 @@ def _open_parts(source: Mapping[str, Any]) -> Parts:
         )
     train_part, validation, test = split_dataset(data, seed=source["seed"])
     return Parts(train=train_part, validation=validation, test=test)
-
-
-def _device(name: str | None) -> torch.device:
-    """Return the named device, or the best there is."""
-    available = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if name is None:
-        return torch.device(next(kind for kind, there in available.items() if there))
-    if not available.get(name.partition(":")[0], False):
-        there = ", ".join(kind for kind, is_there in available.items() if is_there)
-        raise ConfigError(f"device {name!r} is not on this machine; there is {there}")
-    return torch.device(name)

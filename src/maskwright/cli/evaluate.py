@@ -1,0 +1,109 @@
+"""`maskwright evaluate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from maskwright.errors import ConfigError, EvaluationError
+
+if TYPE_CHECKING:
+    from maskwright.data import Dataset
+    from maskwright.evaluation import Metrics
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    model: str | None = None,
+    data: Path | None = None,
+    *,
+    predictions: Path | None = None,
+    images: Path | None = None,
+    subset: Literal["train", "validation", "test"] | None = None,
+    max_detections: int | None = None,
+    device: str | None = None,
+    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Score a model, or the results of any tool, with COCO's numbers at the original size.
+
+    Boxes, masks and boundaries (dilation 0.02); the box and mask numbers equal pycocotools'.
+
+    Args:
+        model: A model file.
+        data: COCO json, or the folder that holds it.
+        predictions: COCO results json to score, in place of a model.
+        images: Folder of the pictures, if it is not beside the annotations.
+        subset: Score only these pictures of the split that was made when the model was trained.
+        max_detections: Detections per picture that count. By default COCO's 100, or more where
+            pictures hold more objects.
+        device: cpu, cuda or mps. By default the best there is.
+        json_: Print the numbers as JSON, and nothing else.
+    """
+    if data is None:
+        raise ConfigError("evaluate needs the truth: evaluate MODEL DATA, or --data DATA")
+    if (model is None) == (predictions is None):
+        raise ConfigError("evaluate takes a MODEL or --predictions results.json, one of the two")
+    if predictions is not None:
+        from maskwright.evaluation import evaluate as score
+
+        metrics = score(predictions, data, max_detections=max_detections)
+    else:
+        assert model is not None
+        metrics = _score_model(model, data, images, subset, max_detections, device, quiet=json_)
+    _print(metrics, as_json=json_)
+    return 0
+
+
+def _score_model(
+    model: str,
+    data: Path,
+    images: Path | None,
+    subset: str | None,
+    max_detections: int | None,
+    device: str | None,
+    *,
+    quiet: bool,
+) -> Metrics:
+    from maskwright.cli.progress import pictures_bar
+    from maskwright.data import open_dataset
+    from maskwright.inference import load
+    from maskwright.recipes import score_model
+
+    predictor = load(model, device=device)
+    dataset = open_dataset(data, images=images)
+    if subset is not None:
+        dataset = _subset(dataset, Path(model).parent / "split.json", subset)
+    with pictures_bar("Scoring", quiet=quiet) as progress:
+        return score_model(predictor, dataset, max_detections=max_detections, progress=progress)
+
+
+def _subset(dataset: Dataset, split: Path, name: str) -> Dataset:
+    """Return the pictures that the run beside the model used for this."""
+    if not split.is_file():
+        raise EvaluationError(
+            f"--subset {name} needs {split}, which training writes beside its models"
+        )
+    ids = json.loads(split.read_text(encoding="utf-8"))
+    if name not in ids:
+        raise EvaluationError(f"{split} has no {name} pictures; there are: {', '.join(ids)}")
+    position = {image_id: i for i, image_id in enumerate(dataset.image_ids.tolist())}
+    missing = [image_id for image_id in ids[name] if image_id not in position]
+    if missing:
+        raise EvaluationError(
+            f"{len(missing)} of the {name} pictures in {split} are not in the data (image id "
+            f"{missing[0]} for one): evaluate on the data that the model was trained with"
+        )
+    return dataset.subset([position[image_id] for image_id in ids[name]])
+
+
+def _print(metrics: Metrics, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(metrics.as_dict()))  # noqa: T201
+        return
+    from rich.console import Console
+
+    Console().print(metrics.to_table())
