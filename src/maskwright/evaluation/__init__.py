@@ -8,9 +8,9 @@
 from __future__ import annotations
 
 from maskwright.evaluation.counting import Kind
-from maskwright.evaluation.evaluate import evaluate
 from maskwright.evaluation.metrics import ClassMetrics, Metrics
 from maskwright.evaluation.predictions import PredictionSource, coco_results
+from maskwright.evaluation.scoring import evaluate
 from maskwright.evaluation.truth import TruthSource
 
 __all__ = [

@@ -33,7 +33,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from jaxtyping import Float64
 
-from maskwright.evaluation.boundary import boundary_overlaps
+from maskwright.evaluation.boundary import BoundaryOverlaps
 from maskwright.evaluation.objects import Objects
 from maskwright.evaluation.truth import Truth
 
@@ -70,7 +70,7 @@ def count(kind: Kind, truth: Truth, detections: Objects, limits: Sequence[int]) 
     """
     distinct, back = np.unique(np.asarray(limits), return_inverse=True)
     if kind == "boundary":
-        overlaps = boundary_overlaps(truth, detections, max_detections=int(distinct[-1]))
+        overlaps = BoundaryOverlaps(truth, detections, max_detections=int(distinct[-1]))
         counts = count_overlaps(overlaps, truth, detections, distinct.tolist())
     else:
         counts = _count_with_hotcoco(kind, truth, detections, distinct.tolist())
