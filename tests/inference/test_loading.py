@@ -9,6 +9,7 @@ import torch
 from maskwright.backbones import FPN, ResNet
 from maskwright.errors import CheckpointError, ConfigError
 from maskwright.inference import load
+from maskwright.mask_heads import MaskRCNNHead
 from maskwright.model import InstanceSegmenter, save_checkpoint
 
 
@@ -16,7 +17,11 @@ from maskwright.model import InstanceSegmenter, save_checkpoint
 def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     config = InstanceSegmenter.Config(
-        backbone=ResNet.Config(depth=18), neck=FPN.Config(channels=16), short_side=64, long_side=96
+        backbone=ResNet.Config(depth=18),
+        neck=FPN.Config(channels=16),
+        mask_head=MaskRCNNHead.Config(conv_channels=(16,), deconv_channels=16),
+        short_side=64,
+        long_side=96,
     )
     run = tmp_path_factory.mktemp("run")
     save_checkpoint(InstanceSegmenter(config, ("coin", "nut"), (11, 22)), run / "best.safetensors")
