@@ -60,6 +60,7 @@ class ResNet(Backbone):
 
     def __init__(self, config: ResNet.Config) -> None:
         super().__init__()
+        self.depth = config.depth
         trunk = _BUILDERS[config.depth](
             weights=None, norm_layer=norm_layer(config.norm, eps=config.norm_eps)
         )

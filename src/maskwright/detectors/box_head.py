@@ -157,8 +157,8 @@ class BoxHead(nn.Module):
         sampled = [
             self._sample(boxes, target) for boxes, target in zip(proposals, targets, strict=True)
         ]
-        logits, deltas = self(features, [boxes for boxes, _, _ in sampled])
         counts = [len(labels) for _, labels, _ in sampled]
+        logits, deltas = self(features, [boxes for boxes, _, _ in sampled])
         labels = torch.cat([labels for _, labels, _ in sampled])  # (r,), background is -1
         classification = F.cross_entropy(logits, labels + 1, reduction="none")
         rois = [
@@ -192,7 +192,7 @@ class BoxHead(nn.Module):
         anchors = torch.cat(list(proposals))[:, None]  # (r, 1, 4)
         boxes = decode_boxes(deltas, anchors, self.config.delta_weights)
         counts = [len(each) for each in proposals]
-        return list(zip(boxes.split(counts), scores.split(counts), strict=True))
+        return list(zip(torch.split(boxes, counts), torch.split(scores, counts), strict=True))
 
     def _sample(self, proposals: Tensor, target: Instances) -> tuple[Tensor, Tensor, Tensor]:
         """Return sampled boxes, their labels (-1 background) and the positives' targets."""

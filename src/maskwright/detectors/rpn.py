@@ -194,15 +194,10 @@ class RPN(nn.Module):
             scores.append(best.sigmoid())
             boxes.append(decode_boxes(chosen, anchor[order]))  # (b, pre_nms, 4)
             levels.append(torch.full_like(order, level))
+        together = zip(torch.cat(boxes, 1), torch.cat(scores, 1), torch.cat(levels, 1), strict=True)
         return [
             self._filter(*picture, size, post_nms)
-            for *picture, size in zip(
-                torch.cat(boxes, 1),
-                torch.cat(scores, 1),
-                torch.cat(levels, 1),
-                image_sizes,
-                strict=True,
-            )
+            for picture, size in zip(together, image_sizes, strict=True)
         ]
 
     def _filter(

@@ -99,6 +99,8 @@ class MaskRCNNHead(MaskHead):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        # all pixels undecided at first (Detectron2); He's scale would start with a loss of 4, not ln 2
+        nn.init.normal_(self.logits.weight, std=0.001)
 
     def forward(
         self,
@@ -115,7 +117,7 @@ class MaskRCNNHead(MaskHead):
             method=self.config.pool,
         )  # (r, c, pool_size, pool_size)
         x = F.relu(self.deconv(self.layers(pooled)))  # (r, c, s, s)
-        logits = self.logits(x).float()  # (r, k, s, s)
+        logits: Tensor = self.logits(x).float()  # (r, k, s, s)
         if self.config.class_agnostic:
             return logits[:, 0]
         label = torch.cat(list(labels))
@@ -147,4 +149,4 @@ class MaskRCNNHead(MaskHead):
         logits = self(
             features, [each.boxes for each in detections], [each.labels for each in detections]
         )
-        return list(logits.sigmoid().split([len(each) for each in detections]))
+        return list(torch.split(logits.sigmoid(), [len(each) for each in detections]))

@@ -11,6 +11,7 @@ from maskwright.model.checkpoint import (
 from maskwright.model.config import apply_overrides, config_from_dict, config_to_dict
 from maskwright.model.segmenter import InstanceSegmenter
 from maskwright.model.torchvision_weights import load_torchvision, torchvision_names
+from maskwright.model.transfer import load_imagenet
 
 __all__ = [
     "CheckpointHeader",
@@ -19,6 +20,7 @@ __all__ = [
     "config_from_dict",
     "config_to_dict",
     "load_checkpoint",
+    "load_imagenet",
     "load_torchvision",
     "read_checkpoint_header",
     "save_checkpoint",

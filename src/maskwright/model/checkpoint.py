@@ -28,6 +28,7 @@ from maskwright.errors import CheckpointError, ConfigError
 from maskwright.files import atomic_write
 from maskwright.model.config import config_from_dict, config_to_dict
 from maskwright.model.segmenter import InstanceSegmenter
+from maskwright.model.weight_files import check_tensors
 
 __all__ = ["CheckpointHeader", "load_checkpoint", "read_checkpoint_header", "save_checkpoint"]
 
@@ -102,7 +103,7 @@ def load_checkpoint(
     header = read_checkpoint_header(path)
     tensors = _read_tensors(path)
     model = InstanceSegmenter(header.config, header.class_names, header.category_ids)
-    _check_tensors(path, model.state_dict(), tensors)
+    check_tensors(str(path), model.state_dict(), tensors)
     model.load_state_dict(tensors)
     return model.to(device).eval()
 
@@ -169,22 +170,3 @@ def _damaged(path: str | os.PathLike[str], error: Exception) -> CheckpointError:
     return CheckpointError(
         f"{path} is damaged, cut short or no safetensors file ({error}): copy or train it again"
     )
-
-
-def _check_tensors(
-    path: str | os.PathLike[str], wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]
-) -> None:
-    """Compare names and shapes, and name the first tensors that differ."""
-    problems = [f"{name} is missing" for name in wanted if name not in found]
-    problems += [f"{name} is not part of the model" for name in found if name not in wanted]
-    problems += [
-        f"{name} is {tuple(found[name].shape)} instead of {tuple(tensor.shape)}"
-        for name, tensor in wanted.items()
-        if name in found and found[name].shape != tensor.shape
-    ]
-    if problems:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise CheckpointError(
-            f"{path} does not hold the tensors that its config describes: "
-            f"{', '.join(problems[:3])}{more}"
-        )

@@ -8,15 +8,11 @@ it takes part in the softmax, and drop the others, which nothing reads.
 from __future__ import annotations
 
 import os
-import pickle
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
-import safetensors.torch
-import torch
 from torch import Tensor
 
 from maskwright.backbones import FPN, ResNet
@@ -25,8 +21,9 @@ from maskwright.errors import CheckpointError, ConfigError, nearest_name
 from maskwright.mask_heads import MaskRCNNHead
 from maskwright.model.config import apply_overrides
 from maskwright.model.segmenter import InstanceSegmenter
+from maskwright.model.weight_files import check_tensors, fetch_state_dict, read_state_dict
 
-__all__ = ["load_torchvision", "read_state_dict", "torchvision_names"]
+__all__ = ["load_torchvision", "torchvision_names"]
 
 _V1 = InstanceSegmenter.Config()
 
@@ -113,7 +110,9 @@ def load_torchvision(
             "machine, or weights='download' for the official ones "
             f"({_official(name).url}, {_official(name).meta['_file_size']:.0f} MB)"
         )
-    state = _download(name) if weights == "download" else read_state_dict(weights)
+    state = (
+        fetch_state_dict(_official(name).url) if weights == "download" else read_state_dict(weights)
+    )
     source = f"the official weights of {name}" if weights == "download" else str(weights)
     config = _CONFIGS[name]
     if not any(key.endswith("num_batches_tracked") for key in state):
@@ -125,42 +124,6 @@ def load_torchvision(
     return model.eval()
 
 
-def read_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """Return the tensors of a ".pth" or ".safetensors" file, without running code in it.
-
-    A dictionary with the state dict under "model", as torchvision's training scripts write it,
-    is unwrapped.
-
-    Raises:
-        CheckpointError: The file is missing, damaged or not a state dict.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"there is no weights file {path}")
-    try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        safetensors.SafetensorError,
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        OSError,
-        ValueError,
-    ) as error:
-        raise CheckpointError(
-            f"{path} is damaged or holds more than tensors: {str(error).splitlines()[0]}"
-        ) from error
-    if isinstance(state, Mapping) and isinstance(state.get("model"), Mapping):
-        state = state["model"]
-    if not isinstance(state, Mapping) or not all(
-        isinstance(value, Tensor) for value in state.values()
-    ):
-        raise CheckpointError(f"{path} is not a state dict (names with tensors)")
-    return dict(state)
-
-
 def _load(model: InstanceSegmenter, state: Mapping[str, Tensor], source: str, name: str) -> None:
     """Put every tensor of torchvision's state dict in its place, each exactly once."""
     renamed = {}
@@ -170,19 +133,9 @@ def _load(model: InstanceSegmenter, state: Mapping[str, Tensor], source: str, na
             raise CheckpointError(f"{source}: {theirs} is not part of torchvision's {name}")
         rows = _BACKGROUND_ROWS.get(ours.rpartition(".")[0], 0)
         renamed[ours] = tensor[rows:] if rows else tensor
-    wanted = model.state_dict()
-    problems = [f"{key} is missing" for key in wanted if key not in renamed]
-    problems += [f"{key} has no place" for key in renamed if key not in wanted]
-    problems += [
-        f"{key} is {tuple(tensor.shape)} instead of {tuple(wanted[key].shape)}"
-        for key, tensor in renamed.items()
-        if key in wanted and tensor.shape != wanted[key].shape
-    ]
-    if problems or len(renamed) != len(state):
-        raise CheckpointError(
-            f"{source} is not a state dict of torchvision's {name} (our names): "
-            f"{', '.join(problems[:3])}{f' and {len(problems) - 3} more' * (len(problems) > 3)}"
-        )
+    if len(renamed) != len(state):
+        raise CheckpointError(f"{source} names some tensor of torchvision's {name} twice")
+    check_tensors(f"{source}, read as torchvision's {name},", model.state_dict(), renamed)
     model.load_state_dict(renamed)
 
 
@@ -215,18 +168,3 @@ def _official(name: str) -> Any:
     from torchvision.models import get_model_weights
 
     return get_model_weights(name).COCO_V1.value
-
-
-def _download(name: str) -> dict[str, Tensor]:
-    url = _official(name).url
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    try:
-        state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
-            url, map_location="cpu", check_hash=True, weights_only=True
-        )
-    except (OSError, RuntimeError) as error:  # URLError is an OSError; RuntimeError: wrong hash
-        raise CheckpointError(
-            f"{url} could not be fetched ({error}). Fetch it on a machine with a connection and "
-            f"put it into {folder}, or name it: weights='{Path(url).name}'"
-        ) from error
-    return state
