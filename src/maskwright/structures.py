@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Int32, Int64, UInt8
 from torch import Tensor
 
 from maskwright import conversions
-from maskwright.masks import Masks
+from maskwright.masks import Masks, Outline
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,8 +122,8 @@ class Instances:
         """COCO results (annotations for truth), plain numbers ready for `json.dumps`."""
         return conversions.to_coco(self, image_id)
 
-    def to_polygons(self) -> list[Any]:
-        """Per object the exact pixel outlines of its parts, holes included (`Masks`)."""
+    def to_polygons(self) -> list[list[Outline]]:
+        """Per object the exact pixel outlines of its parts, with holes: `Masks.to_polygons`."""
         return conversions.masks_of(self, "an outline").to_polygons()
 
     def to_label_map(

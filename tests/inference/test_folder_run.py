@@ -153,6 +153,21 @@ def test_unknown_outputs_classes_and_sources_stop_before_anything_is_written(
     assert not out.exists()
 
 
+@pytest.mark.parametrize("output", ["overlay", "coco", "labelmap", "masks", "csv"])
+def test_a_disk_that_takes_no_more_leaves_nothing_half_written(
+    predictor: Predictor, folder: Path, tmp_path: Path, output: str
+) -> None:
+    resource = pytest.importorskip("resource", reason="limits of file sizes are a Unix thing")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            predict_to_folder(predictor, [folder / "b.png"], tmp_path / "out", outputs=[output])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert _files(tmp_path / "out") == set()
+
+
 def test_an_interrupted_run_leaves_whole_files_only(
     predictor: Predictor, folder: Path, tmp_path: Path
 ) -> None:

@@ -6,8 +6,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from maskwright.devices import choose_device
 from maskwright.errors import CheckpointError, ConfigError
 from maskwright.inference.predictor import Predictor
@@ -43,7 +41,7 @@ def load(
     # Networks cost seconds to import; what only handles results does not pay for them.
     from maskwright.model import load_checkpoint, load_torchvision, torchvision_names
 
-    place = _device(device)
+    place = choose_device(device)
     name = os.fspath(name_or_path)
     if name.startswith(_TORCHVISION):
         model = load_torchvision(
@@ -69,19 +67,3 @@ def _model_file(path: Path) -> Path:
         if (path / name).is_file():
             return path / name
     raise CheckpointError(f"{path} is a folder without best.safetensors or last.safetensors")
-
-
-def _device(name: str | None) -> torch.device:
-    """The device of that name, or the best there is."""
-    if name is None:
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built with CUDA
-        raise ConfigError(
-            f"device {name!r} cannot be used: {str(error).splitlines()[0]} Try device='cpu'."
-        ) from error
-    return device

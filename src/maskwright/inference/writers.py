@@ -76,6 +76,7 @@ def write_masks(folder: Path, instances: Instances) -> list[Path]:
     # Hidden, and with a name that no other process or thread takes.
     unique = f"{os.getpid()}-{threading.get_ident()}"
     aside = folder.with_name(f".{folder.name}.{unique}.partial")
+    outdated = folder.with_name(f".{folder.name}.{unique}.outdated")
     try:
         aside.mkdir(parents=True)
         for i, name in enumerate(names):
@@ -84,10 +85,11 @@ def write_masks(folder: Path, instances: Instances) -> list[Path]:
             picture[y : y + bitmap.shape[0], x : x + bitmap.shape[1]] = bitmap.astype(bool) * 255
             save_image(aside / name, picture)
         if folder.exists():
-            shutil.rmtree(folder)
+            os.replace(folder, outdated)  # at one stroke, where deleting takes many
         os.replace(aside, folder)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        for leftover in (aside, outdated):
+            shutil.rmtree(leftover, ignore_errors=True)
     return [folder / name for name in names]
 
 
