@@ -62,11 +62,13 @@ def to_coco(instances: Instances, image_id: int = 0) -> list[dict[str, Any]]:
         {
             "image_id": image_id,
             "category_id": int(ids[label]) if ids else label + 1,
-            "category_name": name,
             "bbox": box,
         }
-        for label, name, box in zip(labels, instances.names, xywh, strict=True)
+        for label, box in zip(labels, xywh, strict=True)
     ]
+    if instances.class_names:  # a label as text is no name to match classes by
+        for entry, name in zip(entries, instances.names, strict=True):
+            entry["category_name"] = name
     if instances.masks is not None:
         for entry, rle in zip(entries, instances.masks.to_coco(), strict=True):
             entry["segmentation"] = rle

@@ -76,12 +76,19 @@ def test_boundary_is_never_above_mask_ap_and_below_it_for_ragged_outlines(scene)
 
 
 @pytest.mark.shared_data
+@pytest.mark.parametrize(
+    "num_images", [25, pytest.param(100, marks=pytest.mark.slow)], ids=["a quarter", "all"]
+)
 def test_official_results_give_the_boundary_numbers_of_the_definition(
-    shared_data: Path, oracle, twelve
+    shared_data: Path, oracle, twelve, num_images: int
 ) -> None:
     golden = shared_data / "golden"
     coco = json.loads((golden / "instances_val2014_100.json").read_text())
     results = json.loads((golden / "instances_val2014_fakesegm100_results.json").read_text())
+    coco["images"] = coco["images"][:num_images]
+    kept = {one["id"] for one in coco["images"]}
+    coco["annotations"] = [one for one in coco["annotations"] if one["image_id"] in kept]
+    results = [one for one in results if one["image_id"] in kept]
     numbers = evaluate(results, coco, kinds=("boundary",))["boundary"]
     expected = twelve(oracle(coco, results, "boundary", overlaps=_overlaps))
     np.testing.assert_allclose(list(numbers.values()), expected, rtol=0, atol=1e-12)

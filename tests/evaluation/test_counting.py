@@ -6,8 +6,8 @@ from pycocotools import mask as coco_mask
 
 from maskwright.evaluation.counting import count, count_overlaps
 from maskwright.evaluation.objects import picture_groups
-from maskwright.evaluation.predictions import read_predictions
-from maskwright.evaluation.truth import read_truth
+from maskwright.evaluation.predictions import load_results, read_predictions
+from maskwright.evaluation.truth import load_truth, read_truth
 
 
 def _encoded(segmentation, size: tuple[int, int]) -> dict:
@@ -43,8 +43,8 @@ def _own_overlaps(true, found, kind: str, limit: int):
 @pytest.mark.parametrize("limits", [(1, 10, 100), (2, 3, 250)], ids=str)
 def test_both_libraries_agree_with_pycocotools(kind, limits, scene, oracle) -> None:
     coco, results = scene(21, num_images=12, most=12)
-    true = read_truth(coco, need_masks=False)
-    found = read_predictions(results, true, need_masks=False)
+    true = read_truth(load_truth(coco), need_masks=False)
+    found = read_predictions(load_results(results), true, need_masks=False)
     expected = oracle(coco, results, kind, limits)
     counts = count(kind, true, found, limits)
     other = count_overlaps(_own_overlaps(true, found, kind, limits[-1]), true, found, limits)
@@ -56,8 +56,8 @@ def test_both_libraries_agree_with_pycocotools(kind, limits, scene, oracle) -> N
 @pytest.mark.parametrize("kind", ["bbox", "segm", "boundary"])
 def test_limits_may_repeat(kind, scene) -> None:
     coco, results = scene(22)
-    true = read_truth(coco, need_masks=True)
-    found = read_predictions(results, true, need_masks=True)
+    true = read_truth(load_truth(coco), need_masks=True)
+    found = read_predictions(load_results(results), true, need_masks=True)
     counts = count(kind, true, found, (1, 4, 4))
     assert counts.precision.shape == (10, 101, 3, 4, 3)
     np.testing.assert_array_equal(counts.recall[..., 1], counts.recall[..., 2])
@@ -69,8 +69,9 @@ def test_nothing_counted_against_something_has_the_full_shape(kind, empty, scene
     coco, results = scene(23)
     if empty in ("truth", "both"):
         coco = {**coco, "annotations": []}
-    true = read_truth(coco, need_masks=True)
-    found = read_predictions([] if empty != "truth" else results, true, need_masks=True)
+    true = read_truth(load_truth(coco), need_masks=True)
+    results = results if empty == "truth" else []
+    found = read_predictions(load_results(results), true, need_masks=True)
     counts = count(kind, true, found, (1, 10, 100))
     assert counts.precision.shape == (10, 101, 3, 4, 3)
     assert counts.recall.shape == (10, 3, 4, 3)

@@ -11,8 +11,8 @@ from pycocotools import mask as coco_mask
 
 from maskwright.errors import EvaluationError
 from maskwright.evaluation import coco_results, evaluate
-from maskwright.evaluation.predictions import read_predictions
-from maskwright.evaluation.truth import read_truth
+from maskwright.evaluation.predictions import load_results, read_predictions
+from maskwright.evaluation.truth import load_truth, read_truth
 from maskwright.masks import Masks
 from maskwright.structures import Instances
 
@@ -122,8 +122,8 @@ def test_boxes_and_areas_are_those_of_load_res(first: str, oracle) -> None:
     with_box = _result(bbox=[1.25, 2.5, 30, 8.5])
     without = _result(image_id=2, segmentation=_square(x=3))
     results = [with_box, without] if first == "box first" else [without, with_box]
-    true = read_truth(_truth(), need_masks=True)
-    found = read_predictions(results, true, need_masks=True)
+    true = read_truth(load_truth(_truth()), need_masks=True)
+    found = read_predictions(load_results(results), true, need_masks=True)
     boxes = {"box": [1.25, 2.5, 30, 8.5], "mask": [3, 5, 20, 15]}
     areas = {"box first": [30 * 8.5, 300], "mask first": [300, 300]}
     order = ["box", "mask"] if first == "box first" else ["mask", "box"]
@@ -131,9 +131,18 @@ def test_boxes_and_areas_are_those_of_load_res(first: str, oracle) -> None:
     assert found.areas.tolist() == areas[first]
 
 
-def test_boxes_only_are_enough_for_boxes() -> None:
+def test_predictions_without_any_mask_are_scored_by_box_and_a_note_says_so() -> None:
     boxes_only = [_result(segmentation=None, bbox=[10, 5, 20, 15])]
-    assert evaluate(boxes_only, _truth(), kinds=("bbox",))["bbox"]["AP50"] == pytest.approx(0.5)
+    metrics = evaluate(boxes_only, _truth())
+    assert list(metrics.numbers) == ["bbox"]
+    assert metrics["bbox"]["AP50"] == pytest.approx(0.5)
+    assert metrics.notes == ("There are no masks in predictions, so boxes alone are scored.",)
+    assert evaluate(boxes_only, _truth(), kinds=("bbox",)).notes == ()
+
+
+def test_one_mask_missing_among_others_is_no_reason_to_leave_masks_out() -> None:
+    with pytest.raises(EvaluationError, match="entry 1 has no segmentation"):
+        evaluate([_result(), _result(segmentation=None, bbox=[10, 5, 20, 15])], _truth())
 
 
 def test_polygons_are_read_as_pycocotools_draws_them() -> None:

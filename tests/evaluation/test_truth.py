@@ -9,7 +9,7 @@ import pytest
 
 from maskwright.errors import AnnotationError, DataError
 from maskwright.evaluation import evaluate
-from maskwright.evaluation.truth import read_truth
+from maskwright.evaluation.truth import load_truth, read_truth
 
 SQUARE = [[2.0, 2.0, 8.0, 2.0, 8.0, 8.0, 2.0, 8.0]]
 
@@ -82,12 +82,20 @@ def test_a_picture_of_unknown_size_is_refused_only_where_masks_are_scored() -> N
 
 
 def test_official_areas_and_boxes_are_kept_and_missing_ones_read_off_the_mask() -> None:
-    kept = read_truth(_truth(bbox=[1, 2, 3, 4], area=77.5), need_masks=True).objects
+    kept = read_truth(load_truth(_truth(bbox=[1, 2, 3, 4], area=77.5)), need_masks=True).objects
     assert (kept.boxes.tolist(), kept.areas.tolist()) == ([[1, 2, 3, 4]], [77.5])
-    filled = read_truth(_truth(), need_masks=True).objects
+    filled = read_truth(load_truth(_truth()), need_masks=True).objects
     assert (filled.boxes.tolist(), filled.areas.tolist()) == ([[2, 2, 6, 6]], [36])
-    box_only = read_truth(_truth(segmentation=None, bbox=[1, 2, 3, 4]), need_masks=False).objects
+    box_only = read_truth(
+        load_truth(_truth(segmentation=None, bbox=[1, 2, 3, 4])), need_masks=False
+    ).objects
     assert box_only.areas.tolist() == [12]
+
+
+def test_truth_without_any_mask_is_scored_by_box_and_a_note_says_so() -> None:
+    metrics = evaluate([], _truth(segmentation=None, bbox=[1, 2, 3, 4]))
+    assert list(metrics.numbers) == ["bbox"]
+    assert "There are no masks in truth, so boxes alone are scored." in metrics.notes
 
 
 def test_pictures_and_classes_are_ordered_by_id_and_names_made_unique() -> None:
@@ -96,7 +104,7 @@ def test_pictures_and_classes_are_ordered_by_id_and_names_made_unique() -> None:
         "categories": [{"id": 9, "name": "nut"}, {"id": 4, "name": "nut"}, {"id": 6}],
         "annotations": [],
     }
-    read = read_truth(truth, need_masks=True)
+    read = read_truth(load_truth(truth), need_masks=True)
     assert read.image_ids == (2, 5)
     assert read.category_ids == (4, 6, 9)
     assert read.class_names == ("nut (id 4)", "6", "nut (id 9)")

@@ -35,7 +35,7 @@ from maskwright.evaluation.truth import Truth
 if TYPE_CHECKING:
     from maskwright.structures import Instances
 
-__all__ = ["PredictionSource", "coco_results", "read_predictions"]
+__all__ = ["PredictionSource", "Results", "coco_results", "load_results", "read_predictions"]
 
 PredictionSource: TypeAlias = (
     "str | Path | Iterable[Mapping[str, Any]] | Iterable[tuple[int | str, Instances]]"
@@ -43,11 +43,60 @@ PredictionSource: TypeAlias = (
 """A COCO results json or its entries, or per picture its id and the objects found in it."""
 
 
-def read_predictions(predictions: PredictionSource, truth: Truth, *, need_masks: bool) -> Objects:
-    """Read and check predictions against the pictures and classes of `truth`.
+@dataclass(frozen=True)
+class Results:
+    """Results as they came, not yet checked.
 
     Args:
-        predictions: A path to a COCO results json, its entries, or (image_id, Instances) pairs.
+        source: Where they came from, for messages.
+        entries: One per found object.
+    """
+
+    source: str
+    entries: Sequence[Any]
+
+    @property
+    def lack_masks(self) -> bool:
+        """There are entries, and none of them has a mask."""
+        return len(self.entries) > 0 and not any(
+            isinstance(entry, Mapping) and entry.get("segmentation") for entry in self.entries
+        )
+
+
+def load_results(predictions: PredictionSource) -> Results:
+    """Load predictions from a path, entries, or (image_id, Instances) pairs.
+
+    Raises:
+        EvaluationError: The file is missing, is not json, or is no list; objects without scores.
+    """
+    if isinstance(predictions, (str, Path)):
+        path = Path(predictions)
+        entries = read_json(path, EvaluationError)
+        if not isinstance(entries, list):
+            raise EvaluationError(
+                f"{path}: predictions must be a json list of results, got a json "
+                f"{type(entries).__name__}: are predictions and truth swapped?"
+            )
+        return Results(str(path), entries)
+    entries = []
+    for one in predictions:
+        if not isinstance(one, tuple):
+            entries.append(one)
+            continue
+        image_id, instances = one
+        if instances.scores is None and len(instances):
+            raise EvaluationError(
+                f"predictions for picture {image_id!r} have no scores: is this the truth?"
+            )
+        entries += coco_results(image_id, instances)
+    return Results("predictions", entries)
+
+
+def read_predictions(results: Results, truth: Truth, *, need_masks: bool) -> Objects:
+    """Check results against the pictures and classes of `truth` and turn them into columns.
+
+    Args:
+        results: What `load_results` gave.
         truth: What they will be held against.
         need_masks: Whether every prediction must have a mask.
 
@@ -57,46 +106,13 @@ def read_predictions(predictions: PredictionSource, truth: Truth, *, need_masks:
     Raises:
         EvaluationError: Names the file, the entry and what to mend.
     """
-    entries, source = _entries(predictions)
-    return _Entries(source, entries, truth).objects(need_masks=need_masks)
+    reader = _Entries(results.source, results.entries, truth)
+    return reader.objects(need_masks=need_masks)
 
 
 def coco_results(image_id: int | str, instances: Instances) -> list[dict[str, Any]]:
-    """Return one picture's objects as entries of a COCO results json.
-
-    As `Instances.to_coco`, for any id; objects whose class names are unknown are told apart by
-    `category_id` alone.
-    """
-    entries = instances.to_coco()
-    for entry in entries:
-        entry["image_id"] = image_id
-        if not instances.class_names:
-            entry.pop("category_name", None)
-    return entries
-
-
-def _entries(predictions: PredictionSource) -> tuple[list[Any], str]:
-    if isinstance(predictions, (str, Path)):
-        path = Path(predictions)
-        entries = read_json(path, EvaluationError)
-        if not isinstance(entries, list):
-            raise EvaluationError(
-                f"{path}: predictions must be a json list of results, got a json "
-                f"{type(entries).__name__}: are predictions and truth swapped?"
-            )
-        return entries, str(path)
-    entries = []
-    for one in predictions:
-        if isinstance(one, tuple):
-            image_id, instances = one
-            if instances.scores is None and len(instances):
-                raise EvaluationError(
-                    f"predictions for picture {image_id!r} have no scores: is this the truth?"
-                )
-            entries += coco_results(image_id, instances)
-        else:
-            entries.append(one)
-    return entries, "predictions"
+    """Return one picture's objects as entries of a COCO results json, for an id of any kind."""
+    return [entry | {"image_id": image_id} for entry in instances.to_coco()]
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,13 @@ from maskwright.evaluation.metrics import (
     class_numbers,
 )
 from maskwright.evaluation.objects import Objects
-from maskwright.evaluation.predictions import PredictionSource, read_predictions
-from maskwright.evaluation.truth import Truth, TruthSource, read_truth
+from maskwright.evaluation.predictions import (
+    PredictionSource,
+    Results,
+    load_results,
+    read_predictions,
+)
+from maskwright.evaluation.truth import CocoTruth, Truth, TruthSource, load_truth, read_truth
 
 __all__ = ["evaluate"]
 
@@ -31,7 +36,7 @@ def evaluate(
     predictions: PredictionSource,
     truth: TruthSource,
     *,
-    kinds: Sequence[Kind] = ("bbox", "segm", "boundary"),
+    kinds: Sequence[Kind] | None = None,
     max_detections: int | None = None,
 ) -> Metrics:
     """Score predictions against the truth with COCO's numbers, at the original resolution.
@@ -43,7 +48,8 @@ def evaluate(
         predictions: A COCO results json or its entries, of any tool, or (image_id, Instances)
             pairs. Pictures that are left out have no predictions.
         truth: A dataset, a COCO dict, or a path to a COCO json or a folder that holds one.
-        kinds: By boxes, by masks, by boundaries (dilation 0.02 of the diagonal).
+        kinds: Any of "bbox", "segm" and "boundary" (dilation 0.02 of the diagonal). None: all
+            three; boxes alone, with a note, where predictions or truth hold no mask at all.
         max_detections: How many detections per picture and class count, best scores first. None:
             COCO's 100, raised to the next hundred above the number of true objects of the
             fullest picture, which a note then says; AP and AR100 are at the raised limit.
@@ -66,34 +72,46 @@ def evaluate(
     >>> round(metrics["segm"]["AP"], 6), metrics["segm"]["APl"]
     (1.0, -1.0)
     """
-    for kind in kinds:
-        if kind not in _KINDS:
-            raise EvaluationError(
-                f"kinds may be {', '.join(_KINDS)}, got {kind!r}.{nearest_name(kind, _KINDS)}"
-            )
-    if not kinds or (max_detections is not None and max_detections < 1):
-        raise EvaluationError(
-            f"at least one kind and one detection must count, got kinds={tuple(kinds)}, "
-            f"max_detections={max_detections}"
-        )
+    if max_detections is not None and max_detections < 1:
+        raise EvaluationError(f"max_detections must be at least 1, got {max_detections}")
+    results, coco = load_results(predictions), load_truth(truth)
+    kinds, notes = _kinds(kinds, results, coco)
     need_masks = any(kind != "bbox" for kind in kinds)
-    true = read_truth(truth, need_masks=need_masks)
-    found = read_predictions(predictions, true, need_masks=need_masks)
-    limit, notes = _limit(true, max_detections)
+    true = read_truth(coco, need_masks=need_masks)
+    found = read_predictions(results, true, need_masks=need_masks)
+    limit, notes_on_limit = _limit(true, max_detections)
     numbers: dict[str, dict[str, float]] = {}
     per_class: dict[str, dict[str, ClassMetrics]] = {}
-    for kind in _KINDS:
-        if kind in kinds:
-            counts = count(kind, true, found, (min(1, limit), min(10, limit), limit))
-            numbers[kind] = canonical_numbers(counts)
-            per_class[kind] = _per_class(counts, true, found)
+    for kind in kinds:
+        counts = count(kind, true, found, (1, min(10, limit), limit))
+        numbers[kind] = canonical_numbers(counts)
+        per_class[kind] = _per_class(counts, true, found)
     return Metrics(
         numbers=numbers,
         per_class=per_class,
         max_detections=limit,
         num_images=len(true.image_ids),
-        notes=(*notes, *_notes_on_emptiness(true, found)),
+        notes=(*notes, *notes_on_limit, *_notes_on_emptiness(true, found)),
     )
+
+
+def _kinds(
+    wanted: Sequence[Kind] | None, results: Results, coco: CocoTruth
+) -> tuple[list[Kind], list[str]]:
+    """Return the kinds to score in their canonical order, and what to say about them."""
+    if wanted is not None:
+        for kind in wanted:
+            if kind not in _KINDS:
+                raise EvaluationError(
+                    f"kinds may be {', '.join(_KINDS)}, got {kind!r}.{nearest_name(kind, _KINDS)}"
+                )
+        if not wanted:
+            raise EvaluationError(f"kinds is empty; give one or more of {', '.join(_KINDS)}")
+        return [kind for kind in _KINDS if kind in wanted], []
+    for source, lacking in ((results.source, results.lack_masks), (coco.source, coco.lacks_masks)):
+        if lacking:
+            return ["bbox"], [f"There are no masks in {source}, so boxes alone are scored."]
+    return list(_KINDS), []
 
 
 def _limit(truth: Truth, wanted: int | None) -> tuple[int, list[str]]:

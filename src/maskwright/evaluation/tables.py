@@ -58,13 +58,15 @@ def _numbers_table(metrics: Metrics, kinds: Sequence[str]) -> Table:
 
 
 def _class_table(metrics: Metrics, kinds: Sequence[str]) -> Table:
-    table = Table(title="Per class, in %")
-    table.add_column("class")
-    table.add_column("true", justify="right")
-    table.add_column("found", justify="right")
+    # Without lines and with narrow gaps, so that three kinds fit a terminal of 80 columns.
+    table = Table(title="Per class, in %", box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("\nclass", overflow="fold", min_width=10)
+    table.add_column("\ntrue", justify="right", no_wrap=True)
+    table.add_column("\nfound", justify="right", no_wrap=True)
     for kind in kinds:
         for name in ("AP", "AP50", "AR"):
-            table.add_column(f"{_HEADINGS[kind]} {name}", justify="right")
+            above = _HEADINGS[kind] if name == "AP" else ""
+            table.add_column(f"{above}\n{name}", justify="right", no_wrap=True)
     for name, first in metrics.per_class[kinds[0]].items():
         if not first.num_objects and not first.num_detections:
             continue

@@ -28,7 +28,7 @@ from maskwright.evaluation.objects import (
 if TYPE_CHECKING:
     from maskwright.data import Dataset
 
-__all__ = ["Truth", "TruthSource", "read_truth"]
+__all__ = ["CocoTruth", "Truth", "TruthSource", "load_truth", "read_truth"]
 
 TruthSource: TypeAlias = "Dataset | Mapping[str, Any] | str | Path"
 """A dataset, a COCO dict, or a path: a COCO json, or a folder that `open_dataset` reads."""
@@ -57,17 +57,32 @@ class Truth:
     objects: Objects
 
 
-def read_truth(truth: TruthSource, *, need_masks: bool) -> Truth:
-    """Read and check the truth; the argument is left as it was.
+@dataclass(frozen=True)
+class CocoTruth:
+    """Truth as it came: a COCO dict with its three lists, their entries not yet checked.
 
     Args:
-        truth: A dataset, a COCO dict, or a path to a COCO json (or to a folder that
-            `maskwright.data.open_dataset` reads).
-        need_masks: Whether every object must have a mask, in a picture of known size.
+        source: Where it came from, for messages.
+        coco: With the lists "images", "annotations" and "categories".
+    """
+
+    source: str
+    coco: Mapping[str, Any]
+
+    @property
+    def lacks_masks(self) -> bool:
+        """There are annotations, and none of them has a mask."""
+        annotations = self.coco["annotations"]
+        return len(annotations) > 0 and not any(
+            isinstance(one, Mapping) and one.get("segmentation") for one in annotations
+        )
+
+
+def load_truth(truth: TruthSource) -> CocoTruth:
+    """Load the truth from a dataset, a COCO dict, a COCO json or a folder; it is left as it was.
 
     Raises:
         DataError: The file is missing, is not json, or is not COCO.
-        AnnotationError: An annotation names an unknown picture or class, or lacks what is needed.
     """
     coco, source = _coco_dict(truth)
     for key in ("images", "annotations", "categories"):
@@ -76,6 +91,21 @@ def read_truth(truth: TruthSource, *, need_masks: bool) -> Truth:
                 f"{source}: a COCO dataset has a list {key!r}, this has {sorted(coco)[:8]}: "
                 "is it of another format?"
             )
+    return CocoTruth(source, coco)
+
+
+def read_truth(truth: CocoTruth, *, need_masks: bool) -> Truth:
+    """Check the truth and turn it into columns.
+
+    Args:
+        truth: What `load_truth` gave.
+        need_masks: Whether every object must have a mask, in a picture of known size.
+
+    Raises:
+        DataError: Pictures or classes without an id of their own.
+        AnnotationError: An annotation names an unknown picture or class, or lacks what is needed.
+    """
+    source, coco = truth.source, truth.coco
     images = _by_id(coco["images"], "picture", source)
     categories = _by_id(coco["categories"], "category", source)
     image_ids = tuple(image["id"] for image in images)
