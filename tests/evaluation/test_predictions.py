@@ -53,6 +53,8 @@ def _refuse(match: str, *results: Any, kinds: Any = ("segm",)) -> None:
     [
         (_result(image_id=7), r"entry 1: image_id 7 is no picture of truth. Its 2 ids go from 1"),
         (_result(image_id="1"), "entry 1: image_id '1' is no picture .* There it is a number"),
+        (_result(image_id=[1]), r"image_id \[1\] is no picture of truth"),
+        (_result(category_id={}), "category_id {} is no class of truth"),
         (_result(image_id=None), "entry 1: it has neither image_id nor file_name"),
         (_result(file_name="plates/aa.png"), r"no picture of truth. Did you mean 'plates/a.png'\?"),
         (_result(category_id=1), r"category_id 1 is no class of truth \(5 = coin, 9 = button\)"),
@@ -152,6 +154,17 @@ def test_polygons_are_read_as_pycocotools_draws_them() -> None:
     drawn = [_result(segmentation=rle), _result(image_id=2, category_id=9)]
     polygons = [_result(segmentation=ring), drawn[1]]
     assert evaluate(polygons, _truth()).as_dict() == evaluate(drawn, _truth()).as_dict()
+
+
+def test_run_lengths_are_read_as_text_bytes_or_numbers() -> None:
+    text = _square()
+    as_bytes = text | {"size": (40, 50), "counts": text["counts"].encode()}
+    as_numbers = Masks.from_rle([text]).to_uncompressed_rle()[0]
+    assert isinstance(as_numbers["counts"], list)
+    expected = evaluate([_result()], _truth()).as_dict()
+    for segmentation in (as_bytes, as_numbers):
+        found = [_result(segmentation=segmentation, score=np.float32(0.5))]
+        assert evaluate(found, _truth()).as_dict() == expected
 
 
 def test_an_empty_mask_is_a_wrong_prediction_and_no_error() -> None:

@@ -27,6 +27,7 @@ def _truth(**changes: Any) -> dict[str, Any]:
     ("changes", "match"),
     [
         ({"image_id": 9}, "truth: annotation 31: image_id '9' is not among the file's images"),
+        ({"image_id": [1]}, "image_id '\\[1\\]' is not among"),
         ({"category_id": 9}, "annotation 31: category_id '9' is not among the file's categories"),
         ({"segmentation": None}, "annotation 31 has no segmentation"),
         ({"segmentation": [[1, 2, 3, 4]]}, "annotation 31: a polygon needs at least three"),

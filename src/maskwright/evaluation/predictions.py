@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -153,7 +153,7 @@ class _Entries:
         images = np.zeros(len(self.entries), np.int64)
         for row, entry in enumerate(self.entries):
             name, image_id = entry.get("file_name"), entry.get("image_id")
-            index = by_id.get(image_id) if name is None else by_name.get(str(name))
+            index = _known(by_id, image_id) if name is None else by_name.get(str(name))
             if name is not None and index is None:
                 index = by_name.get(PurePosixPath(str(name).replace("\\", "/")).name)
             if index is None:
@@ -181,7 +181,7 @@ class _Entries:
         labels = np.zeros(len(self.entries), np.int64)
         for row, entry in enumerate(self.entries):
             name, category_id = entry.get("category_name"), entry.get("category_id")
-            label = by_id.get(category_id) if name is None else by_name.get(str(name))
+            label = _known(by_id, category_id) if name is None else by_name.get(str(name))
             if label is None:
                 raise EvaluationError(
                     f"{self.place(row)}: {self._unknown_class(name, category_id)}"
@@ -247,6 +247,10 @@ class _Entries:
         objects.areas[:] = objects.boxes[:, 2] * objects.boxes[:, 3]
         if not areas_of_boxes:
             objects.areas[rows] = areas
+
+
+def _known(by_id: dict[Any, int], one: object) -> int | None:
+    return by_id.get(one) if isinstance(one, Hashable) else None
 
 
 def _by_file_name(file_names: Sequence[str]) -> dict[str, int]:

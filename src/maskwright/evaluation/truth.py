@@ -8,7 +8,7 @@ ignored, and a field named `ignore` is not looked at.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -210,16 +210,16 @@ class _Annotations:
         return objects
 
     def _indices(self, key: str, known: Sequence[int | str]) -> np.ndarray:
-        index_of = {one: index for index, one in enumerate(known)}
+        index_of: dict[Any, int] = {one: index for index, one in enumerate(known)}
         indices = np.zeros(len(self.annotations), np.int64)
         for row, annotation in enumerate(self.annotations):
-            if not isinstance(annotation, Mapping) or annotation.get(key) not in index_of:
-                got = annotation.get(key) if isinstance(annotation, Mapping) else annotation
+            got = annotation.get(key) if isinstance(annotation, Mapping) else annotation
+            if not isinstance(got, Hashable) or got not in index_of:
                 raise AnnotationError(
                     f"{self.place(row)}: {key} {str(got)[:80]!r} is not among the file's "
                     f"{'images' if key == 'image_id' else 'categories'}"
                 )
-            indices[row] = index_of[annotation[key]]
+            indices[row] = index_of[got]
         return indices
 
     def _read_off_masks(self, objects: Objects, *, need_masks: bool) -> None:
