@@ -77,6 +77,11 @@ def test_pictures_without_objects_stay(content: Content, write: Write) -> None:
     assert targets.masks.image_size == (8, 10)
 
 
+def test_a_byte_order_mark_is_read_over(content: Content, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(content), encoding="utf-8-sig")
+    assert len(open_annotations(tmp_path / "a.json")) == 3
+
+
 def test_a_dataset_without_any_object_opens(content: Content, write: Write) -> None:
     content["annotations"] = []
     dataset = open_annotations(write(content))
@@ -270,7 +275,10 @@ RLE = {"size": [8, 10], "counts": "3:2S"}
         (_set("annotations", 0, "area", to=float("nan")), f"{OBJECT}: area is nan"),
         (_set("annotations", 0, "area", to=-1.0), f"{OBJECT}: area is -1.0"),
         (_set("annotations", 0, "bbox", to=[1, 2, 3]), f"{OBJECT}: bbox is"),
-        (_set("annotations", 0, "bbox", to=[1, 2, 3, "4"]), f"{OBJECT}: bbox is"),
+        (
+            _set("annotations", 0, "bbox", to=[1, 2, 3, "4"]),
+            f"{OBJECT}: a coordinate .* not a number",
+        ),
         (_set("annotations", 0, "bbox", 0, to=float("nan")), f"{OBJECT}: box .nan.* not finite"),
         (_set("annotations", 0, "bbox", 0, to=8), f"{OBJECT}: box .8, 1, 4, 3.* is not inside"),
         (_set("annotations", 0, "bbox", 1, to=-3), f"{OBJECT}: box .* is not inside the 10 pixels"),

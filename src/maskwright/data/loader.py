@@ -277,7 +277,8 @@ def _pack(
 
 
 def _pack_targets(targets: Instances) -> _PackedTargets:
-    assert targets.masks is not None
+    if targets.masks is None:
+        raise ConfigError("a transform must return targets with masks, got boxes alone")
     is_crowd = targets.is_crowd
     return _PackedTargets(
         image_size=targets.image_size,

@@ -7,7 +7,8 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from maskwright.data.coco import CrowdRule, read_coco
+from maskwright.data.coco import read_coco
+from maskwright.data.coco_objects import CrowdRule
 from maskwright.data.dataset import Dataset
 from maskwright.data.images import is_turned_by_exif, read_image_header
 from maskwright.data.index import AnnotationIndex

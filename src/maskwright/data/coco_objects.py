@@ -1,0 +1,221 @@
+"""The entries of a COCO file's list "annotations", one at a time."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeGuard
+
+from maskwright.data.builder import IndexBuilder
+from maskwright.data.report import ImportReportBuilder
+from maskwright.errors import AnnotationError, ConfigError
+
+__all__ = ["CocoObjectReader", "CocoPicture", "CrowdRule", "is_id", "note_crowds"]
+
+CrowdRule = Literal["ignore", "object", "drop"]
+"""What becomes of crowds: a region where nothing is counted wrong, an object, or nothing."""
+
+CocoPicture = tuple[int, str, list[int]]
+"""Position of a picture, its file name, [height, width]."""
+
+_FIELDS = frozenset(
+    {"id", "image_id", "category_id", "segmentation", "area", "bbox", "iscrowd", "ignore"}
+)
+
+
+class CocoObjectReader:
+    """Feeds annotations to a builder and keeps the counts.
+
+    Args:
+        path: The file, for messages.
+        builder: Gets the objects.
+        report: Gets what is changed, dropped or worth a note.
+        images: The pictures by id.
+        labels: Class labels by category id.
+        crowd: The rule for crowds.
+
+    Attributes:
+        images_with_objects: Positions of the pictures that annotations name.
+        num_objects: Annotations by label.
+        num_crowd: Those of them that are crowds, by label.
+
+    Raises:
+        ConfigError: An unknown rule for crowds.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        builder: IndexBuilder,
+        report: ImportReportBuilder,
+        *,
+        images: Mapping[int, CocoPicture],
+        labels: Mapping[int, int],
+        crowd: CrowdRule,
+    ) -> None:
+        if crowd not in ("ignore", "object", "drop"):
+            raise ConfigError(f'crowd must be "ignore", "object" or "drop", got {crowd!r}')
+        self._path = path
+        self._builder = builder
+        self._report = report
+        self._images = images
+        self._labels = labels
+        self._crowd = crowd
+        self._num_with_segmentation = 0
+        self.images_with_objects: set[int] = set()
+        self.num_objects: Counter[int] = Counter()
+        self.num_crowd: Counter[int] = Counter()
+
+    def read(self, entries: Sequence[Any]) -> None:
+        """Read the whole list.
+
+        Raises:
+            AnnotationError: The first defect; it names the file and the annotation, and its
+                picture where that is known.
+        """
+        seen: set[int] = set()
+        next_id = 1 + max(
+            (e["id"] for e in entries if isinstance(e, dict) and is_id(e.get("id"))), default=0
+        )
+        for place, entry in enumerate(entries):
+            if not isinstance(entry, dict):
+                raise self._fault(f"annotation {place} of the list is not an object")
+            annotation_id = entry.get("id")
+            is_numbered = annotation_id is not None
+            if not is_numbered:
+                annotation_id, next_id = next_id, next_id + 1
+            if not is_id(annotation_id):
+                raise self._fault(f"annotation id {annotation_id!r} is not a whole number")
+            if annotation_id in seen:
+                raise self._fault(f"annotation id {annotation_id} is used twice")
+            seen.add(annotation_id)
+            image = self._image(annotation_id, entry.get("image_id"))
+            where = f"annotation {annotation_id} of picture {image[1]!r}"
+            try:
+                self._read_one(annotation_id, entry, image, where)
+            except AnnotationError as error:
+                raise self._fault(f"{where}: {error}") from error.__cause__
+            if not is_numbered:
+                self._report.changed("id missing: numbered", where)
+        if entries and not self._num_with_segmentation:
+            raise self._fault(
+                f"none of its {len(entries)} annotations has a segmentation: boxes are not "
+                f"enough, masks were wanted"
+            )
+
+    def _image(self, annotation_id: int, image_id: Any) -> CocoPicture:
+        image = self._images.get(image_id) if is_id(image_id) else None
+        if image is None:
+            raise self._fault(
+                f'annotation {annotation_id} is of picture {image_id!r}, which is not in "images"'
+            )
+        return image
+
+    def _read_one(
+        self, annotation_id: int, entry: dict[str, Any], image: CocoPicture, where: str
+    ) -> None:
+        place, _, size = image
+        label = self._labels.get(entry["category_id"]) if is_id(entry.get("category_id")) else None
+        if label is None:
+            raise AnnotationError(f'category {entry.get("category_id")!r} is not in "categories"')
+        is_crowd = entry.get("iscrowd", 0)
+        if is_crowd not in (0, 1):
+            raise AnnotationError(f"iscrowd is {is_crowd!r}, wanted 0 or 1")
+        self.images_with_objects.add(place)
+        self.num_objects[label] += 1
+        if not entry.keys() <= _FIELDS:
+            for key in sorted(entry.keys() - _FIELDS):
+                self._report.noted(f"field {key!r} is not one of COCO's and was not kept", where)
+        if is_crowd and not self._keeps_crowd(label, where):
+            return
+        if not entry.get("segmentation"):
+            self._report.dropped("no segmentation", where)
+            return
+        self._num_with_segmentation += 1
+        try:
+            self._builder.add_object(
+                image=place,
+                annotation_id=annotation_id,
+                label=label,
+                is_crowd=bool(is_crowd) and self._crowd == "ignore",
+                area=_area(entry.get("area")),
+                xywh=_box(entry.get("bbox")),
+                **_segmentation(entry["segmentation"], size),
+            )
+        except (TypeError, OverflowError, UnicodeEncodeError) as error:
+            raise AnnotationError(f"a coordinate or a count is not a number ({error})") from error
+
+    def _keeps_crowd(self, label: int, where: str) -> bool:
+        self.num_crowd[label] += 1
+        if self._crowd == "drop":
+            self._report.dropped('a crowd (crowd="drop")', where)
+        elif self._crowd == "object":
+            self._report.changed('a crowd, taken for an object (crowd="object")', where)
+        return self._crowd != "drop"
+
+    def _fault(self, problem: str) -> AnnotationError:
+        return AnnotationError(f"{self._path}: {problem}")
+
+
+def note_crowds(
+    report: ImportReportBuilder,
+    class_names: Sequence[str],
+    num_objects: Mapping[int, int],
+    num_crowd: Mapping[int, int],
+) -> None:
+    """Note the classes that are mostly crowds, as some tools mark every brush stroke."""
+    for label, count in sorted(num_crowd.items()):
+        if 2 * count > num_objects[label]:
+            report.noted(
+                "most objects of a class are marked as crowd; if a tool marked single objects "
+                'so, open the dataset with crowd="object"',
+                f"{class_names[label]}: {count} of {num_objects[label]}",
+            )
+
+
+def is_id(value: Any) -> TypeGuard[int]:
+    """Say whether a value is a whole number of at most 64 bits; a boolean is not."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+
+
+def _segmentation(segmentation: Any, size: list[int]) -> dict[str, Any]:
+    """Return the builder's arguments for a segmentation that is not empty."""
+    if isinstance(segmentation, list):
+        if not all(isinstance(ring, list) for ring in segmentation):
+            raise AnnotationError(
+                f"the segmentation is a list of {type(segmentation[0]).__name__}, wanted a list "
+                f"of polygons [[x1, y1, x2, y2, ...], ...]: one bracket short?"
+            )
+        return {"rings": segmentation}
+    if not isinstance(segmentation, dict):
+        raise AnnotationError(
+            f"the segmentation is a {type(segmentation).__name__}, wanted polygons or a "
+            f"run-length code"
+        )
+    if segmentation.get("size") != size:
+        raise AnnotationError(
+            f"its run-length code is for a picture of size {segmentation.get('size')}, the "
+            f"picture is {size} (height, width)"
+        )
+    counts = segmentation.get("counts")
+    if not isinstance(counts, str | list) or not counts:
+        raise AnnotationError("its run-length code has no counts")
+    return {"rle" if isinstance(counts, str) else "counts": counts}
+
+
+def _area(area: Any) -> float | None:
+    if area is None:
+        return None
+    if not isinstance(area, int | float) or not (math.isfinite(area) and area >= 0):
+        raise AnnotationError(f"area is {area!r}, wanted square pixels")
+    return float(area)
+
+
+def _box(box: Any) -> list[float] | None:
+    if box is None or box == []:
+        return None
+    if not isinstance(box, list) or len(box) != 4:
+        raise AnnotationError(f"bbox is {box!r}, wanted [left, top, width, height]")
+    return box
