@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Shaped, UInt8
+from jaxtyping import Float, UInt8
 
 from maskwright.draw.colours import distinct_colours
 from maskwright.draw.labels import draw_labels
+from maskwright.draw.saving import save_image
 from maskwright.errors import ImageError
-from maskwright.files import atomic_write
 
 if TYPE_CHECKING:
     from maskwright.structures import Instances
 
-__all__ = ["overlay", "save_image", "save_overlay"]
+__all__ = ["overlay", "save_overlay"]
 
 
 def overlay(
@@ -86,29 +86,6 @@ def save_overlay(
     if instances.scores is not None:
         instances = instances[(instances.scores >= min_score).nonzero().flatten()]
     save_image(path, overlay(image, instances))
-
-
-def save_image(
-    path: str | os.PathLike[str], image: Shaped[np.ndarray, "h w 3"] | Shaped[np.ndarray, "h w"]
-) -> None:
-    """Save an RGB or grey picture, atomically, in the format its suffix says.
-
-    Args:
-        path: The file; PNG holds uint8 and uint16 exactly, JPEG does not.
-        image: (h, w, 3) RGB or (h, w), uint8 or uint16.
-
-    Raises:
-        ImageError: A suffix that is no picture format.
-        OSError: The file cannot be written, or the disk is full.
-    """
-    suffix = os.path.splitext(path)[1].lower()
-    if suffix not in (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"):
-        raise ImageError(f"{path}: {suffix or 'no suffix'} is no picture format, try .png")
-    written, encoded = cv2.imencode(suffix, image[..., ::-1] if image.ndim == 3 else image)
-    if not written:
-        raise ImageError(f"{path}: a {image.dtype} picture {image.shape} cannot be a {suffix} file")
-    with atomic_write(path) as partial:
-        partial.write_bytes(encoded.tobytes())
 
 
 def line_thickness(height: int, width: int) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from maskwright.conversions import OverlapRule, masks_of, to_label_map
-from maskwright.draw import save_image
+from maskwright.draw import encode_image, save_image
 from maskwright.errors import MaskError
 from maskwright.files import atomic_write
 from maskwright.structures import Instances
@@ -83,7 +83,7 @@ def write_masks(folder: Path, instances: Instances) -> list[Path]:
             picture = np.zeros(masks.image_size, np.uint8)
             bitmap, (x, y) = masks.bitmap(i)
             picture[y : y + bitmap.shape[0], x : x + bitmap.shape[1]] = bitmap.astype(bool) * 255
-            save_image(aside / name, picture)
+            (aside / name).write_bytes(encode_image(picture))
         if folder.exists():
             os.replace(folder, outdated)  # at one stroke, where deleting takes many
         os.replace(aside, folder)

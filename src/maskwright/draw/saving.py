@@ -1,0 +1,51 @@
+"""Pictures into files."""
+
+from __future__ import annotations
+
+import os
+
+import cv2
+import numpy as np
+from jaxtyping import Shaped
+
+from maskwright.errors import ImageError
+from maskwright.files import atomic_write
+
+__all__ = ["encode_image", "save_image"]
+
+_FORMATS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+
+def save_image(
+    path: str | os.PathLike[str], image: Shaped[np.ndarray, "h w 3"] | Shaped[np.ndarray, "h w"]
+) -> None:
+    """Save an RGB or grey picture, atomically, in the format its suffix says.
+
+    Args:
+        path: The file; PNG holds uint8 and uint16 exactly, JPEG does not.
+        image: (h, w, 3) RGB or (h, w), uint8 or uint16.
+
+    Raises:
+        ImageError: A suffix that is no picture format, or one that cannot hold the picture.
+        OSError: The file cannot be written, or the disk is full.
+    """
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in _FORMATS:
+        raise ImageError(f"{path}: {suffix or 'no suffix'} is no picture format, try .png")
+    encoded = encode_image(image, suffix)
+    with atomic_write(path) as partial:
+        partial.write_bytes(encoded)
+
+
+def encode_image(
+    image: Shaped[np.ndarray, "h w 3"] | Shaped[np.ndarray, "h w"], suffix: str = ".png"
+) -> bytes:
+    """Return the bytes of a picture file, RGB or grey, of the format that `suffix` names.
+
+    Raises:
+        ImageError: The format cannot hold the picture.
+    """
+    written, encoded = cv2.imencode(suffix, image[..., ::-1] if image.ndim == 3 else image)
+    if not written:
+        raise ImageError(f"a {image.dtype} picture {image.shape} cannot be a {suffix} file")
+    return bytes(encoded.tobytes())
