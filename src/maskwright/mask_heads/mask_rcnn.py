@@ -99,7 +99,7 @@ class MaskRCNNHead(MaskHead):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        # all pixels undecided at first (Detectron2); He's scale would start with a loss of 4, not ln 2
+        # all pixels undecided at first (Detectron2): the loss starts at ln 2, with He's scale at 4
         nn.init.normal_(self.logits.weight, std=0.001)
 
     def forward(
