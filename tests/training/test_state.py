@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
-import textwrap
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -87,34 +85,24 @@ def test_a_missing_a_damaged_and_a_foreign_file_are_told_apart(tmp_path: Path) -
         load_state(path, model=model, optimizer=optimizer)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="file size limits are a POSIX thing")
-def test_a_full_disk_leaves_the_last_state_whole(tmp_path: Path) -> None:
-    script = """
-        import resource, sys
-        import torch
-        from torch import nn
-        from maskwright.errors import TrainingError
-        from maskwright.training import OptimizerConfig, ResumePoint, load_state, save_state
-        path = sys.argv[1]
-        model = nn.Linear(100, 100)
-        optimizer = OptimizerConfig().build(model)
-        save_state(path, ResumePoint(step=1), model=model, optimizer=optimizer)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-        try:
-            save_state(path, ResumePoint(step=2), model=model, optimizer=optimizer)
-        except TrainingError as error:
-            print(error)
-        print(load_state(path, model=model, optimizer=optimizer).step)
-    """
+@pytest.fixture
+def small_disk() -> Iterator[Callable[[], None]]:
+    """Give a function after whose call no file may grow past 20 kB, until the test ends."""
+    resource = pytest.importorskip("resource", reason="file size limits are a POSIX thing")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_leaves_the_last_state_whole(
+    tmp_path: Path, small_disk: Callable[[], None]
+) -> None:
     path = tmp_path / "state.safetensors"
-    run = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), str(path)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    message, step = run.stdout.strip().splitlines()
-    assert "could not be written" in message
-    assert "still whole" in message
-    assert step == "1"
+    model = nn.Linear(100, 100)
+    optimizer = OptimizerConfig().build(model)
+    save_state(path, ResumePoint(step=1), model=model, optimizer=optimizer)
+    small_disk()
+    with pytest.raises(TrainingError, match=r"could not be written .* is still whole"):
+        save_state(path, ResumePoint(step=2), model=model, optimizer=optimizer)
+    assert load_state(path, model=model, optimizer=optimizer).step == 1
     assert [file.name for file in tmp_path.iterdir()] == ["state.safetensors"]
