@@ -1,0 +1,185 @@
+"""The command line, as a user types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from maskwright.cli.app import dotted_to_set, run
+from maskwright.recipes import train
+
+_SMALL = {
+    "model.short_side": 64,
+    "model.long_side": 64,
+    "model.neck.channels": 16,
+    "model.detector.box_head.fc_channels": [32],
+    "model.detector.detections_per_image": 5,
+    "model.mask_head.conv_channels": [16],
+    "num_workers": 0,
+    "evaluations": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def trained(discs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("cli") / "run"
+    train(discs, out=out, preset="tiny", weights="none", num_steps=2, overrides=_SMALL, quiet=True)
+    return out
+
+
+def _run(capsys: pytest.CaptureFixture[str], *tokens: object) -> tuple[int, str, str]:
+    code = run([str(token) for token in tokens])
+    output = capsys.readouterr()
+    return code, output.out, output.err
+
+
+def test_dotted_options_become_settings() -> None:
+    assert dotted_to_set(["--a.b", "1", "--c", "2", "--d.e-f=x=y"]) == [
+        "--set",
+        "a.b=1",
+        "--c",
+        "2",
+        "--set",
+        "d.e-f=x=y",
+    ]
+
+
+def test_train_prints_the_scores_as_json_and_nothing_else(
+    discs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dotted = [f"--{name}={value}" for name, value in _SMALL.items() if "." in name]
+    code, out, _ = _run(
+        capsys, "train", discs, "--out", tmp_path / "run", "--preset", "tiny", "--weights", "none",
+        "--steps", 2, "--json", "--set", "num-workers=0", *dotted,
+    )  # fmt: skip
+    assert code == 0
+    scores = json.loads(out)
+    assert scores["steps"] == 2
+    assert set(scores["validation"]["segm"]) >= {"AP", "AP50", "ARl"}
+
+
+def test_predict_writes_every_output_and_a_summary(
+    trained: Path, discs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = _run(
+        capsys, "predict", trained / "best.safetensors", discs.parent / "1.png",
+        discs.parent / "2.png", "--out", tmp_path / "out", "--json",
+    )  # fmt: skip
+    assert code == 0
+    assert json.loads(out)["pictures"] == 2
+    assert {"results.json", "objects.csv", "overlay", "labelmap"} <= {
+        path.name for path in (tmp_path / "out").iterdir()
+    }
+
+
+def test_predict_goes_on_past_an_unreadable_picture_and_says_so(
+    trained: Path, discs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnot really")
+    (tmp_path / "good.png").write_bytes((discs.parent / "1.png").read_bytes())
+    code, _, err = _run(
+        capsys, "predict", trained, tmp_path, "--out", tmp_path / "out", "--write", "coco"
+    )
+    assert code == 1
+    assert "broken.png" in err
+    assert (tmp_path / "out" / "results.json").is_file()
+
+
+def test_predictions_can_be_scored_by_file_name(
+    trained: Path, discs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _run(capsys, "predict", trained, discs.parent, "--out", tmp_path, "--write", "coco")
+    code, out, _ = _run(
+        capsys, "evaluate", "--predictions", tmp_path / "results.json", "--data", discs, "--json"
+    )
+    assert code == 0
+    by_file = json.loads(out)
+    code, out, _ = _run(capsys, "evaluate", trained, discs, "--json")
+    assert code == 0
+    assert json.loads(out)["segm"] == pytest.approx(by_file["segm"], abs=1e-9)
+
+
+def test_a_part_of_the_split_can_be_scored(
+    trained: Path, discs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = _run(
+        capsys, "evaluate", trained / "best.safetensors", discs, "--subset", "test", "--json"
+    )
+    assert code == 0
+    scores = json.loads((trained / "scores.json").read_text())
+    assert json.loads(out) == scores["test"]
+
+
+def test_tables_are_printed_for_people(
+    trained: Path, discs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = _run(capsys, "evaluate", trained, discs)
+    assert code == 0
+    assert "AP50" in out
+    assert "disc" in out
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        (["evaluate", "--data", "x.json"], "one of the two"),
+        (["evaluate", "model.safetensors"], "needs the truth"),
+        (["evaluate", "missing.safetensors", "x.json"], "missing.safetensors"),
+        (["train"], "train needs DATA"),
+        (["train", "nowhere.json", "--out", "x"], "nowhere.json"),
+        (["train", "d", "--out", "x", "--resume", "y"], "leave DATA and --out out"),
+        (["train", "d", "--out", "x", "--set", "batch-size"], "name=value"),
+        (["predict", "missing.safetensors", "a.png"], "missing.safetensors"),
+        (["train", "--model.short-side"], "needs a value"),
+    ],
+)
+def test_mistakes_end_with_code_2_and_a_message(
+    tokens: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = _run(capsys, *tokens)
+    assert code == 2
+    assert message in err
+    assert not out
+
+
+def test_an_unknown_option_is_answered_with_the_nearest(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run(["train", "d.json", "--stepz", "3"])
+    assert stopped.value.code != 0
+    output = capsys.readouterr()
+    assert "--steps" in output.out + output.err
+
+
+def test_a_class_that_the_model_lacks_is_answered_with_the_nearest(
+    trained: Path, discs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = _run(
+        capsys, "predict", trained, discs.parent / "1.png", "--out", tmp_path / "o",
+        "--classes", "disk",
+    )  # fmt: skip
+    assert code == 2
+    assert "disc" in err
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_damaged_model_file_is_an_error(
+    trained: Path, tmp_path: Path, discs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes((trained / "best.safetensors").read_bytes()[:5000])
+    code, _, err = _run(capsys, "predict", cut, discs.parent / "1.png", "--out", tmp_path / "o")
+    assert code == 2
+    assert "damaged" in err
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["predict"], ["evaluate"], ["demo"]])
+def test_help_shows_examples_and_options(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = _run(capsys, *command, "--help")
+    assert code == 0
+    assert "Usage: maskwright" in out

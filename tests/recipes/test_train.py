@@ -1,0 +1,162 @@
+"""A run from annotations to a scored model, and on again after a stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import maskwright as mw
+from maskwright.errors import ConfigError, DataError, TrainingError
+from maskwright.model import load_checkpoint, read_checkpoint_header
+from maskwright.recipes import predict_dataset, resume, score_model, train
+
+_SMALL = {
+    "model.short_side": 64,
+    "model.long_side": 64,
+    "model.neck.channels": 16,
+    "model.detector.box_head.fc_channels": [32],
+    "model.detector.detections_per_image": 10,
+    "model.mask_head.conv_channels": [16],
+    "model.mask_head.deconv_channels": 16,
+    "batch_size": 2,
+    "num_workers": 0,
+    "evaluations": 2,
+}
+
+
+def _train(discs: Path, out: Path, steps: int, **options: object) -> mw.recipes.TrainedRun:
+    known = {"preset": "tiny", "weights": "none", "quiet": True, "overrides": _SMALL} | options
+    return train(discs, out=out, num_steps=steps, **known)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def run(discs: Path, tmp_path_factory: pytest.TempPathFactory) -> mw.recipes.TrainedRun:
+    return _train(discs, tmp_path_factory.mktemp("runs") / "run", 6)
+
+
+def test_a_run_leaves_everything_that_its_page_promises(run: mw.recipes.TrainedRun) -> None:
+    names = {"config.json", "split.json", "metrics.csv", "scores.json", "tensorboard"}
+    names |= {"best.safetensors", "last.safetensors", "state.safetensors"}
+    assert names <= {path.name for path in run.path.iterdir()}
+    assert run.steps == 6
+    scores = json.loads((run.path / "scores.json").read_text())
+    assert set(scores["validation"]) == {"bbox", "segm", "boundary"}
+    rows = (run.path / "metrics.csv").read_text().splitlines()
+    assert "loss/mask" in rows[0]
+    assert "val/segm_AP" in rows[0]
+
+
+def test_every_picture_is_in_one_part_of_the_split(run: mw.recipes.TrainedRun) -> None:
+    split = json.loads((run.path / "split.json").read_text())
+    everywhere = sorted(image_id for part in split.values() for image_id in part)
+    assert everywhere == list(range(1, 13))
+    assert [len(split[name]) for name in ("train", "validation", "test")] == [8, 2, 2]
+
+
+def test_the_model_file_carries_names_and_ids_of_the_data(run: mw.recipes.TrainedRun) -> None:
+    header = read_checkpoint_header(run.path / "best.safetensors")
+    assert header.class_names == ("disc",)
+    assert header.category_ids == (7,)
+
+
+def test_the_saved_model_scores_what_the_run_said(run: mw.recipes.TrainedRun, discs: Path) -> None:
+    split = json.loads((run.path / "split.json").read_text())
+    dataset = mw.open_dataset(discs)
+    part = dataset.subset(np.flatnonzero(np.isin(dataset.image_ids, split["test"])))
+    assert run.test is not None
+    assert score_model(mw.load(run.path), part).as_dict() == run.test.as_dict()
+
+
+def test_predictions_come_with_the_ids_of_the_dataset(
+    run: mw.recipes.TrainedRun, discs: Path
+) -> None:
+    dataset = mw.open_dataset(discs).subset([3, 1])
+    seen: list[tuple[int, int]] = []
+    found = list(
+        predict_dataset(
+            mw.load(run.path), dataset, progress=lambda done, total: seen.append((done, total))
+        )
+    )
+    assert [image_id for image_id, _ in found] == [4, 2]
+    assert seen == [(1, 2), (2, 2)]
+
+
+@pytest.mark.slow
+def test_a_network_trained_on_discs_finds_them(discs: Path, tmp_path: Path) -> None:
+    plain = {"augmentation.scale": [1.0, 1.0], "augmentation.translation": 0.0}
+    run = _train(discs, tmp_path / "run", 150, validation=discs, overrides=_SMALL | plain, seed=1)
+    assert run.validation["segm"]["AP50"] > 0.8
+    assert run.test is None
+
+
+def test_a_run_stopped_by_a_signal_resumes_to_the_same_bytes(discs: Path, tmp_path: Path) -> None:
+    whole = _train(discs, tmp_path / "whole", 6)
+    metrics = tmp_path / "cut" / "metrics.csv"
+
+    def interrupt() -> None:
+        while not (metrics.is_file() and len(metrics.read_text().splitlines()) > 2):
+            time.sleep(0.005)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    watcher = threading.Thread(target=interrupt)
+    watcher.start()
+    with pytest.raises(KeyboardInterrupt):
+        _train(discs, tmp_path / "cut", 6)
+    watcher.join()
+    resumed = resume(tmp_path / "cut", quiet=True)
+    assert resumed.steps == 6
+    one, other = (load_checkpoint(r.path / "last.safetensors") for r in (whole, resumed))
+    for name, tensor in one.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name]), name
+
+
+def test_a_finished_run_is_only_scored_again(run: mw.recipes.TrainedRun) -> None:
+    again = resume(run.path, quiet=True)
+    assert again.steps == run.steps
+    assert again.validation.as_dict() == run.validation.as_dict()
+
+
+def test_a_folder_with_something_in_it_is_not_trained_into(discs: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(TrainingError, match="not empty"):
+        _train(discs, tmp_path, 1)
+
+
+def test_an_unknown_option_is_answered_with_the_nearest(discs: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"Did you mean 'short_side'"):
+        _train(discs, tmp_path / "run", 1, overrides={"model.short_sid": 3})
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_device_that_is_not_there_is_an_error(discs: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not on this machine"):
+        _train(discs, tmp_path / "run", 1, device="cudo")
+
+
+def test_two_pictures_cannot_be_split_in_three(discs: Path, tmp_path: Path) -> None:
+    document = json.loads(discs.read_text())
+    document["images"] = document["images"][:2]
+    document["annotations"] = [a for a in document["annotations"] if a["image_id"] <= 2]
+    small = tmp_path / "small.json"
+    small.write_text(json.dumps(document))
+    with pytest.raises(DataError, match="3 or more are needed"):
+        _train(small, tmp_path / "run", 1, images=discs.parent)
+
+
+def test_changed_data_is_refused_on_resume(run: mw.recipes.TrainedRun, tmp_path: Path) -> None:
+    split = run.path / "split.json"
+    original = split.read_text()
+    changed = json.loads(original)
+    changed["train"] = changed["train"][:-1]
+    split.write_text(json.dumps(changed))
+    with pytest.raises(TrainingError, match="restore the data"):
+        resume(run.path, quiet=True)
+    split.write_text(original)
