@@ -9,8 +9,9 @@ from maskwright.training import available_cpus, choose_num_threads, choose_preci
 from maskwright.training.precision import _cgroup_quota
 
 
-def test_bf16_is_chosen_on_a_processor_only_with_amx() -> None:
-    assert choose_precision("cpu") == ("bf16" if torch.cpu._is_amx_tile_supported() else "fp32")
+def test_bf16_is_chosen_on_a_processor_only_with_instructions_for_it() -> None:
+    has_bf16 = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    assert choose_precision("cpu") == ("bf16" if has_bf16 else "fp32")
     assert choose_precision("meta") == "fp32"
 
 

@@ -18,7 +18,7 @@ __all__ = ["demo"]
 def demo(
     *,
     out: Path = Path("demo"),
-    minutes: float = 2.4,
+    minutes: float = 3.0,
     seed: int = 0,
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:

@@ -38,7 +38,8 @@ class Recipe:
         batch_size: Pictures per step.
         num_steps: Optimiser steps; None for no limit.
         minutes: Wall clock of the whole run, final evaluation excluded; None for no limit.
-        evaluations: How often the model is scored on the validation pictures during the run.
+        evaluations: How often, at most, the model is scored on the validation pictures during the
+            run; where that takes long, less often, so that nearly all time goes into training.
         clip_norm: Gradients are scaled down to this norm.
         ema_decay: Of the moving average that is scored and saved; None keeps none.
         precision: "auto" takes bf16 where the processor is faster with it.

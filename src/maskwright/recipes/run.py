@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import signal
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from signal import SIGINT, SIGTERM
-from types import FrameType
 from typing import Any
 
 import torch
@@ -21,6 +17,7 @@ from maskwright.evaluation import Metrics
 from maskwright.files import atomic_write
 from maskwright.inference import Predictor
 from maskwright.model import InstanceSegmenter, load_checkpoint, load_imagenet, save_checkpoint
+from maskwright.recipes.between_steps import Calendar, stop_between_steps
 from maskwright.recipes.recipe import Recipe
 from maskwright.recipes.scoring import score_model
 from maskwright.training import (
@@ -29,6 +26,7 @@ from maskwright.training import (
     MetricsLog,
     ResumePoint,
     RunFolder,
+    StepReport,
     Stopwatch,
     choose_display,
     choose_precision,
@@ -123,7 +121,7 @@ class _Training:
             yield self.model
 
     def validate(self, step: int, seconds: float) -> dict[str, float]:
-        """Score on the validation pictures; write last, best and state."""
+        """Score on the validation pictures; write last and best."""
         with self.averaged() as model:
             metrics = score_model(Predictor(model), self.parts.validation, kinds=("bbox", "segm"))
             scores = {
@@ -140,18 +138,17 @@ class _Training:
         self.point = ResumePoint(
             step=step, elapsed_seconds=seconds, best_score=score if is_best else best
         )
-        self.save()
         return scores
 
     def pause(self, step: int, seconds: float) -> None:
         """Write the model and the state between two evaluations."""
         with self.averaged() as model:
             save_checkpoint(model, self.folder.last_path, {"step": step})
-        self.point = replace(self.point, step=step, elapsed_seconds=seconds)
-        self.save()
+        self.save(step, seconds)
 
-    def save(self) -> None:
+    def save(self, step: int, seconds: float) -> None:
         """Write what resuming needs."""
+        self.point = replace(self.point, step=step, elapsed_seconds=seconds)
         save_state(
             self.folder.state_path,
             self.point,
@@ -213,78 +210,62 @@ def _train(training: _Training, *, quiet: bool) -> None:
         seconds=None if recipe.minutes is None else 60 * recipe.minutes,
     )
     stopwatch = Stopwatch(start.elapsed_seconds)
-    if budget.progress(start.step, start.elapsed_seconds) >= 1:
+    spent = budget.progress(start.step, start.elapsed_seconds)
+    if spent >= 1:
         return
-    shape = warmup_cosine if recipe.schedule == "cosine" else step_decay
-    due = _due_evaluations(recipe.evaluations, budget.progress(start.step, start.elapsed_seconds))
+    if start.step == 0:
+        training.save(0, 0.0)  # from here on a killed run can be resumed
+    calendar = Calendar(recipe.evaluations, spent, stopwatch.seconds)
     with ExitStack() as stack:
-        log = stack.enter_context(
-            MetricsLog(
-                training.folder.metrics_path,
-                tensorboard=training.folder.tensorboard_path,
-                start_step=start.step,
-            )
-        )
+        log = stack.enter_context(_open_log(training))
         display = stack.enter_context(choose_display(num_steps=recipe.num_steps, quiet=quiet))
-        is_asked_to_stop = stack.enter_context(_stop_between_steps())
-        for report in fit(
-            training.model,
-            _loader(training, start.step),
-            training.optimizer,
-            over_budget(partial(shape, warmup=recipe.warmup), budget, stopwatch),
-            start_step=start.step,
-            num_steps=recipe.num_steps,
-            ema=training.ema,
-            clip_norm=recipe.clip_norm,
-            precision=choose_precision(training.device)
-            if recipe.precision == "auto"
-            else recipe.precision,
-            device=training.device,
-        ):
-            progress = budget.progress(report.step, stopwatch.seconds)
-            display.step(report, progress)
+        is_asked_to_stop = stack.enter_context(stop_between_steps())
+        for report in _steps(training, budget, stopwatch):
+            spent = budget.progress(report.step, stopwatch.seconds)
+            display.step(report, spent)
             log.write(report.step, report_values(report))
-            if progress >= due[0]:
-                scores = training.validate(report.step, stopwatch.seconds)
+            if calendar.is_evaluation_due(spent, began := stopwatch.seconds):
+                scores = training.validate(report.step, began)
                 log.write(report.step, scores)
+                # After the log: a state knows nothing that the log does not.
+                training.save(report.step, stopwatch.seconds)
+                calendar.evaluated(spent, began, stopwatch.seconds)
                 display.message(_score_line(report.step, scores))
-                due = [later for later in due if later > progress]
-            if progress >= 1:
-                break
+            if spent >= 1:
+                return
+            if calendar.is_saving_due(stopwatch.seconds):
+                training.save(report.step, stopwatch.seconds)
+                calendar.saved(stopwatch.seconds)
             if is_asked_to_stop():
                 training.pause(report.step, stopwatch.seconds)
                 display.message(f"stopped after step {report.step}; --resume goes on from there")
                 raise KeyboardInterrupt
 
 
-@contextmanager
-def _stop_between_steps() -> Iterator[Callable[[], bool]]:
-    """Hold Ctrl-C and SIGTERM back until the step is done; a second one stops at once.
-
-    Yields a function that says whether a stop was asked for. Outside the main thread, where
-    Python delivers no signals, nothing is held back.
-    """
-    asked: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-
-    def remember(number: int, _frame: FrameType | None) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    before = {number: signal.signal(number, remember) for number in (SIGINT, SIGTERM)}
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _open_log(training: _Training) -> MetricsLog:
+    return MetricsLog(
+        training.folder.metrics_path,
+        tensorboard=training.folder.tensorboard_path,
+        start_step=training.point.step,
+    )
 
 
-def _due_evaluations(evaluations: int, progress: float) -> list[float]:
-    """Return the shares of the budget, after `progress`, at which the model is scored."""
-    return [k / evaluations for k in range(1, evaluations + 1) if k / evaluations > progress]
+def _steps(training: _Training, budget: Budget, stopwatch: Stopwatch) -> Iterator[StepReport]:
+    recipe = training.recipe
+    shape = warmup_cosine if recipe.schedule == "cosine" else step_decay
+    is_auto = recipe.precision == "auto"
+    return fit(
+        training.model,
+        _loader(training, training.point.step),
+        training.optimizer,
+        over_budget(partial(shape, warmup=recipe.warmup), budget, stopwatch),
+        start_step=training.point.step,
+        num_steps=recipe.num_steps,
+        ema=training.ema,
+        clip_norm=recipe.clip_norm,
+        precision=choose_precision(training.device) if is_auto else recipe.precision,
+        device=training.device,
+    )
 
 
 def _loader(training: _Training, start_step: int) -> Loader:
