@@ -7,11 +7,13 @@ Reading one never runs code. The header's metadata has one entry, "maskwright", 
     config          `InstanceSegmenter.Config` as dictionaries
     class_names     names by label
     category_ids    a dataset's ids by label
+    checksum        BLAKE2b of the names and bytes of the tensors, which safetensors does not check
     extra           whatever the writer added: scores, the data's name, the step
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -45,6 +47,7 @@ class CheckpointHeader:
         class_names: Names by label.
         category_ids: A dataset's ids by label.
         version: Of the maskwright that wrote the file.
+        checksum: Of the tensors.
         extra: What the writer added.
     """
 
@@ -52,6 +55,7 @@ class CheckpointHeader:
     class_names: tuple[str, ...]
     category_ids: tuple[int, ...]
     version: str
+    checksum: str
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -72,16 +76,17 @@ def save_checkpoint(
     """
     from maskwright import __version__
 
+    tensors = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
+    }
     header = {
         "format": _FORMAT,
         "maskwright": __version__,
         "config": config_to_dict(model.config),
         "class_names": model.class_names,
         "category_ids": model.category_ids,
+        "checksum": _checksum(tensors),
         "extra": dict(extra or {}),
-    }
-    tensors = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
     }
     try:
         with atomic_write(path) as partial:
@@ -102,7 +107,15 @@ def load_checkpoint(
     """
     header = read_checkpoint_header(path)
     tensors = _read_tensors(path)
-    model = InstanceSegmenter(header.config, header.class_names, header.category_ids)
+    if _checksum(tensors) != header.checksum:
+        raise CheckpointError(
+            f"{path} is damaged: its weights are not those that were written; copy or train it "
+            "again"
+        )
+    try:
+        model = InstanceSegmenter(header.config, header.class_names, header.category_ids)
+    except ConfigError as error:
+        raise CheckpointError(f"{path} describes a model that cannot be built: {error}") from error
     check_tensors(str(path), model.state_dict(), tensors)
     model.load_state_dict(tensors)
     return model.to(device).eval()
@@ -134,6 +147,7 @@ def read_checkpoint_header(path: str | os.PathLike[str]) -> CheckpointHeader:
             class_names=tuple(header["class_names"]),
             category_ids=tuple(header["category_ids"]),
             version=header["maskwright"],
+            checksum=header["checksum"],
             extra=header["extra"],
         )
     except ConfigError as error:
@@ -158,6 +172,14 @@ def _read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (safetensors.SafetensorError, OSError) as error:
         raise _damaged(path, error) from error
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _existing(path: str | os.PathLike[str]) -> Path:

@@ -187,7 +187,8 @@ class InstanceSegmenter(nn.Module):
             self.config.short_side / min(height, width), self.config.long_side / max(height, width)
         )
         size = [max(1, math.floor(side * scale)) for side in (height, width)]
-        pixels = torch.tensor(np.ascontiguousarray(image), device=self.device)  # read-only ones too
+        # a copy: torch takes neither read-only arrays nor mirrored ones
+        pixels = torch.from_numpy(image.copy()).to(self.device)
         channels_first = pixels.permute(2, 0, 1)[None].float()
         return F.interpolate(channels_first, size=size, mode="bilinear", align_corners=False)[0]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,22 @@ from torch import Tensor
 from maskwright.errors import CheckpointError
 
 __all__ = ["check_tensors", "fetch_state_dict", "read_state_dict"]
+
+# torch's safe unpickler meets damaged bytes with whatever its stack raises
+_READING_ERRORS = (
+    safetensors.SafetensorError,
+    pickle.UnpicklingError,
+    struct.error,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 def read_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
@@ -31,15 +48,9 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
+        _require_torch_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        safetensors.SafetensorError,
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        OSError,
-        ValueError,
-    ) as error:
+    except _READING_ERRORS as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{path} is damaged or holds more than tensors: {reason}") from error
     for key in ("model", "state_dict"):
@@ -50,6 +61,13 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     ):
         raise CheckpointError(f"{path} is not a state dict (names with tensors)")
     return dict(state)
+
+
+def _require_torch_file(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(2)
+    if start not in (b"PK", b"\x80\x02"):  # a zip archive, or before torch 1.6 a bare pickle
+        raise EOFError("neither of torch's two formats")
 
 
 def fetch_state_dict(url: str) -> dict[str, Tensor]:
