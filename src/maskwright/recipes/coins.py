@@ -152,7 +152,8 @@ def _ground(rng: np.random.Generator, size: tuple[int, int]) -> Float[np.ndarray
     contrast = rng.uniform(0.15, 0.9)
     corners = rng.uniform(20, 130, (2, 2)).astype(np.float32)
     light = cv2.resize(corners, size[::-1])
-    return (window - window.mean()) * contrast + light
+    lit: np.ndarray = (window - window.mean()) * contrast + light
+    return lit
 
 
 @cache

@@ -253,7 +253,9 @@ def _open_log(training: _Training) -> MetricsLog:
 def _steps(training: _Training, budget: Budget, stopwatch: Stopwatch) -> Iterator[StepReport]:
     recipe = training.recipe
     shape = warmup_cosine if recipe.schedule == "cosine" else step_decay
-    is_auto = recipe.precision == "auto"
+    precision = (
+        choose_precision(training.device) if recipe.precision == "auto" else recipe.precision
+    )
     return fit(
         training.model,
         _loader(training, training.point.step),
@@ -263,7 +265,7 @@ def _steps(training: _Training, budget: Budget, stopwatch: Stopwatch) -> Iterato
         num_steps=recipe.num_steps,
         ema=training.ema,
         clip_norm=recipe.clip_norm,
-        precision=choose_precision(training.device) if is_auto else recipe.precision,
+        precision=precision,
         device=training.device,
     )
 

@@ -1,0 +1,164 @@
+"""Write docs/results.md and its plot from the files in benchmarks/measured.
+
+    python benchmarks/write_results.py
+
+Every number on the page comes from those files; change them by measuring again.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parent.parent
+MEASURED = PROJECT / "benchmarks" / "measured"
+PAGE = PROJECT / "docs" / "results.md"
+CURVES = PROJECT / "docs" / "curves.png"
+TRAININGS = ("nuclei-scratch", "nuclei-transfer", "fruit_nuts-transfer")
+
+
+def main() -> None:
+    """Write the page from what has been measured so far."""
+    parts = [
+        "# Measured results",
+        "",
+        "Written by `benchmarks/write_results.py` from the files in `benchmarks/measured`; "
+        "change nothing here by hand.",
+        "",
+        *training_part(),
+        *masks_part(),
+        *commands_part(),
+    ]
+    PAGE.write_text("\n".join(parts), encoding="utf-8")
+    print(f"wrote {PAGE.relative_to(PROJECT)}")
+
+
+def read(name: str) -> dict[str, Any] | None:
+    """Return a measured file, or None where it has not been measured."""
+    path = MEASURED / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def training_part() -> list[str]:
+    """Scores of the default recipes on real data at a fixed time."""
+    trials = [trial for name in TRAININGS if (trial := read(name)) is not None]
+    if not trials:
+        return []
+    plot_curves(trials)
+    lines = [
+        "## Mask R-CNN on real data in a fixed time",
+        "",
+        "`python benchmarks/training.py DATA --out RUNS`: the recipe that `maskwright train` "
+        "chooses for a processor (`--preset fast`), plus vertical flips, for the stated time; then "
+        "the best model (by validation mask AP) scored at full resolution. The validation pictures "
+        "choose the best model; test pictures choose nothing.",
+        "",
+        "| data | part | minutes | steps | mask AP | AP50 | AP75 | boundary AP | box AP |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for trial in trials:
+        for part in ("validation", "test"):
+            if (scores := trial[part]) is not None:
+                segm, boundary, box = scores["segm"], scores["boundary"], scores["bbox"]
+                lines.append(
+                    f"| {trial['title']} | {part} | {trial['minutes']:g} | {trial['steps']} | "
+                    f"{segm['AP']:.3f} | {segm['AP50']:.3f} | {segm['AP75']:.3f} | "
+                    f"{boundary['AP']:.3f} | {box['AP']:.3f} |"
+                )
+    lines += ["", "![learning curves](curves.png)", "", machine_line(trials[0]["machine"]), ""]
+    return lines
+
+
+def plot_curves(trials: list[dict[str, Any]]) -> None:
+    """Draw loss and validation AP over the steps of each training."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+    import seaborn as sns
+
+    sns.set_theme(style="whitegrid")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+    for trial, colour in zip(trials, sns.color_palette("colorblind"), strict=False):
+        steps = [row["step"] for row in trial["losses"]]
+        left.plot(steps, smooth([row["total"] for row in trial["losses"]]), color=colour)
+        label = trial["title"].replace(" trained on ImageNet", "")
+        points = trial["curve"]
+        right.plot(
+            [row["step"] for row in points],
+            [row["segm_AP"] for row in points],
+            marker="o",
+            color=colour,
+            label=label,
+        )
+    left.set(xlabel="step", ylabel="training loss", ylim=(0, None))
+    right.set(xlabel="step", ylabel="validation mask AP", ylim=(0, None))
+    right.legend(fontsize=8)
+    figure.savefig(CURVES, dpi=110, metadata={"Software": None})
+    plt.close(figure)
+
+
+def smooth(values: list[float], keep: float = 0.8) -> list[float]:
+    """Return the exponentially weighted mean, as TensorBoard draws it."""
+    smoothed, weight, total = [], 0.0, 0.0
+    for value in values:
+        total = keep * total + (1 - keep) * value
+        weight = keep * weight + (1 - keep)
+        smoothed.append(total / weight)
+    return smoothed
+
+
+def masks_part() -> list[str]:
+    """Ratios of pasting and coding masks."""
+    measured = read("masks")
+    if measured is None:
+        return []
+    lines = [
+        "## Masks: from crops to COCO run lengths",
+        "",
+        "`python benchmarks/masks.py`: `Masks.paste(...).to_coco()` against torchvision's "
+        "`paste_masks_in_image`, the threshold and pycocotools' `encode`; the same text comes out. "
+        "Both sides in turn in one run, medians.",
+        "",
+        "| objects | picture | maskwright ms | torchvision + pycocotools ms | ratio | bar |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in measured["results"]:
+        height, width = row["image_size"]
+        lines.append(
+            f"| {row['num_objects']} | {height} x {width} | {row['maskwright_ms']:.2f} | "
+            f"{row['torchvision_ms']:.0f} | {row['ratio']:.0f} | {row['bar']:.0f} |"
+        )
+    return lines
+
+
+def commands_part() -> list[str]:
+    """How long the two commands of the README take."""
+    measured = read("commands")
+    if measured is None:
+        return []
+    lines = [
+        "## The two commands, from a fresh clone",
+        "",
+        "| command | seconds, set-up included | set-up alone | outcome |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| `{row['command']}` | {row['seconds']:.0f} | {row['setup_seconds']:.0f} | "
+        f"{row['outcome']} |"
+        for row in measured["commands"]
+    ]
+    return [*lines, "", machine_line(measured["machine"]), ""]
+
+
+def machine_line(machine: dict[str, Any]) -> str:
+    """Say what the figures were measured on."""
+    return (
+        f"Measured on {machine['cores']} cores ({machine['capability']}), Python "
+        f"{machine['python']}, torch {machine['torch']}, maskwright {machine['maskwright']}."
+    )
+
+
+if __name__ == "__main__":
+    main()
