@@ -12,10 +12,6 @@ class TestResNet18(BackboneContract):
     config = ResNet.Config(depth=18)
 
 
-class TestResNet50(BackboneContract):
-    config = ResNet.Config(depth=50)
-
-
 @pytest.mark.parametrize("depth", [18, 34, 50, 101])
 def test_names_and_shapes_are_torchvisions(depth: int) -> None:
     with torch.device("meta"):
