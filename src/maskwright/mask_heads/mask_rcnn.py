@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,7 @@ from maskwright.mask_heads.mask_targets import crop_targets, spread_rois
 from maskwright.ops import (
     PoolMethod,
     PositiveCount,
+    Setting,
     mean_over_pictures,
     pool_rois,
     pooled_levels,
@@ -72,6 +73,14 @@ class MaskRCNNHead(MaskHead):
         deconv_channels: PositiveCount = 256
         class_agnostic: bool = False
         rois_per_image: PositiveCount | None = None
+
+        @classmethod
+        def for_setting(cls, setting: Setting) -> Self:
+            """Return options that fit the data and the hardware."""
+            if not setting.is_light:
+                return cls()
+            width = setting.width
+            return cls(conv_channels=(width, width), deconv_channels=width, rois_per_image=24)
 
         def build(self, channels: Mapping[int, int], num_classes: int) -> MaskRCNNHead:
             """Return the head for features of these channels by stride."""

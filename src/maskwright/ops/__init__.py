@@ -19,6 +19,7 @@ from maskwright.ops.matching import BACKGROUND, IGNORED, match_by_iou, match_tar
 from maskwright.ops.ranges import Count, Fraction, Positive, PositiveCount
 from maskwright.ops.roi_pooling import PoolMethod, assign_levels, pool_rois, pooled_levels
 from maskwright.ops.sampling import BalancedSampler, Sampler
+from maskwright.ops.setting import Setting
 
 __all__ = [
     "BACKGROUND",
@@ -30,6 +31,7 @@ __all__ = [
     "Positive",
     "PositiveCount",
     "Sampler",
+    "Setting",
     "are_larger",
     "assign_levels",
     "box_areas",

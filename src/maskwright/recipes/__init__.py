@@ -6,7 +6,7 @@ from maskwright.recipes.choose import DataFacts, choose_recipe, data_facts
 from maskwright.recipes.recipe import PRESETS, Preset, Recipe
 from maskwright.recipes.run import TrainedRun
 from maskwright.recipes.scoring import predict_dataset, score_model
-from maskwright.recipes.train import resume, train
+from maskwright.recipes.training_runs import resume, train
 
 __all__ = [
     "PRESETS",

@@ -5,6 +5,7 @@ Every rule is here, with its reason; `maskwright train` prints what they chose.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, get_args
@@ -13,12 +14,11 @@ import numpy as np
 
 from maskwright.backbones import FPN, BackboneConfig, ResNet, Timm
 from maskwright.data import Dataset
-from maskwright.detectors import DetectorConfig, FasterRCNN
-from maskwright.detectors.box_head import BoxHead
-from maskwright.detectors.rpn import RPN
+from maskwright.detectors import DetectorConfig
 from maskwright.errors import ConfigError, nearest_name
-from maskwright.mask_heads import MaskHeadConfig, MaskRCNNHead
+from maskwright.mask_heads import MaskHeadConfig
 from maskwright.model import InstanceSegmenter
+from maskwright.ops import Setting
 from maskwright.recipes.recipe import PRESETS, Preset, Recipe
 from maskwright.training import OptimizerConfig
 from maskwright.transforms import Augmentation
@@ -107,7 +107,13 @@ def choose_recipe(
     short_side = _short_side(facts, preset)
     chosen_backbone, chosen_weights = _backbone(backbone, weights, preset)
     detector, mask_head = _parts(model or "faster-rcnn+mask-rcnn")
-    zoom = short_side / facts.short_side
+    setting = Setting(
+        width={"tiny": 64, "fast": 96, "best": 256}[preset],
+        is_light=preset != "best",
+        small_object=facts.small_object * short_side / facts.short_side,
+        # A crowded picture needs room for every object and for some that are wrong.
+        room=max(100, 50 * math.ceil(1.3 * facts.most_objects / 50)),
+    )
     batch_size = 8 if preset == "best" and has_gpu else 4
     if num_steps is None and minutes is None:
         num_steps = int(np.clip(40 * facts.num_images / batch_size, 500, 20_000))
@@ -115,9 +121,9 @@ def choose_recipe(
     return Recipe(
         model=InstanceSegmenter.Config(
             backbone=chosen_backbone,
-            neck=FPN.Config(channels={"tiny": 64, "fast": 96, "best": 256}[preset]),
-            detector=_detector(detector, preset, facts, zoom),
-            mask_head=_mask_head(mask_head, preset),
+            neck=FPN.Config(channels=setting.width),
+            detector=detector.for_setting(setting),
+            mask_head=mask_head.for_setting(setting),
             short_side=short_side,
             long_side=int(np.ceil(short_side * max(facts.aspect, 1.0) * 1.05)),
         ),
@@ -183,40 +189,3 @@ def _by_kind(kind: str, union: Any, role: str) -> type[Any]:
             f"{nearest_name(kind.replace('_', '-'), known)} There are: {', '.join(known)}"
         )
     return by_kind[kind]
-
-
-def _detector(
-    kind: type[DetectorConfig], preset: Preset, facts: DataFacts, zoom: float
-) -> DetectorConfig:
-    if kind is not FasterRCNN.Config:
-        return kind()
-    # A crowded picture needs room for every object and for some that are wrong.
-    room = max(100, 50 * int(np.ceil(1.3 * facts.most_objects / 50)))
-    # Each pyramid level has anchors twice as large as the level below it; the finest level's
-    # are as large as small objects are in the network's picture.
-    finest = float(np.clip(2 ** round(np.log2(facts.small_object * zoom)), 8, 32))
-    sizes = tuple((finest * 2**level,) for level in range(5))
-    if preset == "best":
-        return FasterRCNN.Config(rpn=RPN.Config(anchor_sizes=sizes), detections_per_image=room)
-    # On two cores a step is spent where proposals and samples are many; with these a step of
-    # the same network takes a third of the time.
-    return FasterRCNN.Config(
-        rpn=RPN.Config(
-            anchor_sizes=sizes,
-            pre_nms_train=800,
-            pre_nms_test=800,
-            post_nms_train=400,
-            post_nms_test=max(300, 2 * room),
-        ),
-        box_head=BoxHead.Config(fc_channels=(256, 256), samples_per_image=96),
-        detections_per_image=room,
-    )
-
-
-def _mask_head(kind: type[MaskHeadConfig], preset: Preset) -> MaskHeadConfig:
-    if preset == "best" or kind is not MaskRCNNHead.Config:
-        return kind()
-    width = {"tiny": 64, "fast": 96}[preset]
-    return MaskRCNNHead.Config(
-        conv_channels=(width, width), deconv_channels=width, rois_per_image=24
-    )

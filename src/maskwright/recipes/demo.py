@@ -28,7 +28,7 @@ from maskwright.masks import Masks
 from maskwright.recipes.coins import HELD_OUT_ROW, Coin, coin_photograph, compose, cut_coins
 from maskwright.recipes.run import write_json
 from maskwright.recipes.scoring import predict_dataset
-from maskwright.recipes.train import train
+from maskwright.recipes.training_runs import train
 from maskwright.structures import Instances
 
 if TYPE_CHECKING:
