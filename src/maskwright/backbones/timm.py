@@ -9,6 +9,7 @@ Shapes: b pictures, (H, W) their padded size.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -110,6 +111,8 @@ class Timm(Backbone):
 
 def import_timm() -> ModuleType:
     """Import timm, or say how to install it."""
+    # timm brings huggingface_hub, which reports its use unless told not to before it is imported.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
         import timm
     except ImportError as error:

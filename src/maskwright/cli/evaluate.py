@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -103,6 +104,8 @@ def _subset(dataset: Dataset, split: Path, name: str) -> Dataset:
 def _print(metrics: Metrics, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(metrics.as_dict()))  # noqa: T201
+        for note in metrics.notes:
+            print(f"maskwright: {note}", file=sys.stderr)  # noqa: T201
         return
     from rich.console import Console
 

@@ -20,6 +20,7 @@ from maskwright.data import open_dataset, split_dataset
 from maskwright.devices import choose_device
 from maskwright.errors import DataError, TrainingError
 from maskwright.model import apply_overrides, config_from_dict, config_to_dict
+from maskwright.recipes.announcement import announce
 from maskwright.recipes.choose import choose_recipe, data_facts
 from maskwright.recipes.recipe import Preset, Recipe
 from maskwright.recipes.run import Parts, TrainedRun, run_recipe, write_json
@@ -65,7 +66,8 @@ def train(
         seed: Of the split, weights, order and augmentation.
         overrides: Options of the recipe by dotted name, `{"model.short_side": 320}`.
         device: "cpu", "cuda", "mps"; None takes the best there is.
-        quiet: Show nothing.
+        quiet: Show nothing; otherwise the import report, the recipe and the progress go to
+            standard error.
 
     Raises:
         DataError: The data cannot be read, or has too few pictures to split.
@@ -92,6 +94,8 @@ def train(
         has_gpu=chosen_device.type != "cpu",
     )
     recipe = apply_overrides(recipe, overrides or {})
+    if not quiet:
+        announce(parts, recipe)
     with RunFolder.create(out) as folder:
         folder.write_config({"recipe": config_to_dict(recipe), "source": source})
         write_json(folder.path / "split.json", parts.image_ids())

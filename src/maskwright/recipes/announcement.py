@@ -1,0 +1,42 @@
+"""What a person is told before a training begins."""
+
+from __future__ import annotations
+
+from maskwright.data import Dataset
+from maskwright.recipes.recipe import Recipe
+from maskwright.recipes.run import Parts
+
+__all__ = ["announce"]
+
+
+def announce(parts: Parts, recipe: Recipe) -> None:
+    """Print, to standard error, what the imports did, the parts of the data and the recipe."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    console.print(parts.train.report)
+    # Parts of one split share the report of the whole import.
+    if parts.validation.report is not parts.train.report:
+        console.print(parts.validation.report)
+    named = {"training": parts.train, "validation": parts.validation, "test": parts.test}
+    counts = [f"{name} {_count(part)}" for name, part in named.items() if part is not None]
+    console.print("; ".join(counts), highlight=False)
+    console.print(describe(recipe), highlight=False)
+
+
+def describe(recipe: Recipe) -> str:
+    """Return one sentence on the network, its input and the length of the run."""
+    model = recipe.model
+    backbone = getattr(model.backbone, "model", None) or model.backbone.kind
+    depth = getattr(model.backbone, "depth", "")
+    length = [f"{recipe.num_steps} steps"] if recipe.num_steps else []
+    length += [f"{recipe.minutes:g} minutes"] if recipe.minutes else []
+    return (
+        f"{model.detector.kind.replace('_', '-')} + {model.mask_head.kind.replace('_', '-')} on "
+        f"{backbone}{depth} (weights: {recipe.weights}), short side {model.short_side} pixels, "
+        f"{recipe.batch_size} pictures a step, {' or '.join(length)}"
+    )
+
+
+def _count(part: Dataset) -> str:
+    return f"{len(part)} pictures, {len(part.labels)} objects"
