@@ -33,7 +33,7 @@ from maskwright.structures import Size
 __all__ = ["ProposalCache", "SearchMode", "proposal_recall", "selective_search"]
 
 SearchMode = Literal["fast", "quality"]
-"""fast: 8 groupings; quality: 80 groupings and about 12 times the time."""
+"""fast: 8 groupings; quality: 80 groupings, about four times the boxes, five times the time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +184,7 @@ def proposal_recall(
         In [0, 1]; NaN without true boxes.
 
     Raises:
-        DataError: Not one array of proposals per array of boxes.
+        DataError: Not as many arrays of proposals as of boxes, or one that is not (n, 4).
 
     >>> true = np.array([[0.0, 0, 10, 10], [20, 20, 30, 30]])
     >>> proposal_recall([np.array([[0.0, 0, 10, 8]])], [true])
@@ -197,14 +197,20 @@ def proposal_recall(
         )
     found = total = 0
     for candidates, true in zip(proposals, boxes, strict=True):
-        overlaps = pairwise_iou(_to_tensor(candidates), _to_tensor(true))
+        overlaps = pairwise_iou(_checked_boxes(candidates), _checked_boxes(true))
         found += int((overlaps >= iou).any(dim=0).sum())
         total += len(true)
     return found / total if total else float("nan")
 
 
-def _to_tensor(boxes: Float[np.ndarray, "n 4"]) -> Float[torch.Tensor, "n 4"]:
-    return torch.as_tensor(np.asarray(boxes), dtype=torch.float64).reshape(-1, 4)
+def _checked_boxes(boxes: Float[np.ndarray, "n 4"]) -> Float[torch.Tensor, "n 4"]:
+    checked = torch.as_tensor(np.asarray(boxes), dtype=torch.float64)
+    if checked.ndim != 2 or checked.shape[1] != 4:
+        raise DataError(
+            f"the boxes of a picture must be (n, 4) xyxy, got {tuple(checked.shape)}: "
+            "give a list with one array per picture"
+        )
+    return checked
 
 
 def _check_image(image: np.ndarray) -> None:
