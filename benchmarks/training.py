@@ -23,7 +23,8 @@ from typing import Any
 import torch
 
 import maskwright as mw
-from maskwright.draw import contact_sheet, overlay, save_image
+from maskwright.data import save_image
+from maskwright.draw import contact_sheet, overlay
 from maskwright.recipes import TrainedRun, train
 
 MEASURED = Path(__file__).parent / "measured"

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from maskwright.draw import overlay, save_image
+from maskwright.data import save_image
+from maskwright.draw import overlay
 from maskwright.draw.colours import distinct_colours
 from maskwright.errors import ImageError
 from maskwright.masks import Masks

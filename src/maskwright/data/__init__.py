@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from maskwright.data.coco_writer import write_coco_dataset
 from maskwright.data.dataset import Dataset
 from maskwright.data.images import IMAGE_SUFFIXES, read_image
 from maskwright.data.loader import Loader, Transform
 from maskwright.data.opening import open_annotations, open_dataset
 from maskwright.data.report import Finding, ImportReport
+from maskwright.data.saving import encode_image, save_image
 from maskwright.data.split import split_dataset
 
 __all__ = [
@@ -16,8 +18,11 @@ __all__ = [
     "ImportReport",
     "Loader",
     "Transform",
+    "encode_image",
     "open_annotations",
     "open_dataset",
     "read_image",
+    "save_image",
     "split_dataset",
+    "write_coco_dataset",
 ]

@@ -5,13 +5,10 @@ from __future__ import annotations
 from maskwright.draw.colours import distinct_colours
 from maskwright.draw.contact import contact_sheet
 from maskwright.draw.overlay import overlay, save_overlay
-from maskwright.draw.saving import encode_image, save_image
 
 __all__ = [
     "contact_sheet",
     "distinct_colours",
-    "encode_image",
     "overlay",
-    "save_image",
     "save_overlay",
 ]

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from maskwright.data import save_image
 from maskwright.draw.colours import distinct_colours
 from maskwright.draw.labels import draw_labels
-from maskwright.draw.saving import save_image
 from maskwright.errors import ImageError
 
 if TYPE_CHECKING:

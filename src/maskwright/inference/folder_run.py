@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import UInt8
 
-from maskwright.draw import overlay, save_image
+from maskwright.data import save_image
+from maskwright.draw import overlay
 from maskwright.errors import ConfigError, ImageError, nearest_name
 from maskwright.inference.measure import measure
 from maskwright.inference.pictures import Picture, read_pictures

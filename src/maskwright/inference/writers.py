@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from maskwright.conversions import OverlapRule, masks_of, to_label_map
-from maskwright.draw import encode_image, save_image
+from maskwright.data import encode_image, save_image
 from maskwright.errors import MaskError
 from maskwright.files import atomic_write
 from maskwright.structures import Instances

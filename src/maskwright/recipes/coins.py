@@ -10,17 +10,28 @@ Shapes: all pictures are (h, w, 3) uint8 RGB; grey photographs are repeated thre
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
 import cv2
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, UInt8
 
 from maskwright.errors import DataError
 from maskwright.masks import Masks
+from maskwright.structures import Instances, Sample
 
-__all__ = ["HELD_OUT_ROW", "NUM_COINS", "Coin", "coin_photograph", "compose", "cut_coins"]
+__all__ = [
+    "HELD_OUT_ROW",
+    "NUM_COINS",
+    "Coin",
+    "coin_photograph",
+    "coin_samples",
+    "compose",
+    "cut_coins",
+]
 
 NUM_COINS = 24
 HELD_OUT_ROW = 2
@@ -135,6 +146,37 @@ def compose(
     noisy = soft + rng.normal(0, rng.uniform(0, 4), size)
     grey = np.clip(noisy, 0, 255).round().astype(np.uint8)
     return np.repeat(grey[:, :, None], 3, axis=2), Masks.from_bitmaps(bitmaps, size)
+
+
+def coin_samples(
+    coins: list[Coin],
+    count: int,
+    rng: np.random.Generator,
+    *,
+    size: tuple[int, int] = (256, 320),
+    bare_every: int | None = None,
+) -> Iterator[Sample]:
+    """Yield composed pictures with their truth, named 0001.png and so on.
+
+    Args:
+        coins: What to choose from.
+        count: Pictures.
+        rng: All randomness comes from here.
+        size: (height, width) of the pictures.
+        bare_every: Every so many-th picture has no coins; None for none of them.
+    """
+    for image_id in range(1, count + 1):
+        is_bare = bare_every is not None and image_id % bare_every == 0
+        image, masks = compose([] if is_bare else coins, rng, size=size)
+        targets = Instances(
+            image_size=size,
+            boxes=torch.from_numpy(masks.boxes),
+            labels=torch.zeros(len(masks), dtype=torch.int64),
+            masks=masks,
+            class_names=("coin",),
+            category_ids=(1,),
+        )
+        yield Sample(image=image, targets=targets, image_id=image_id, name=f"{image_id:04}.png")
 
 
 def _ground(rng: np.random.Generator, size: tuple[int, int]) -> Float[np.ndarray, "h w"]:

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from maskwright.data import open_dataset
-from maskwright.draw import contact_sheet, overlay, save_image
+from maskwright.data import open_dataset, save_image, write_coco_dataset
+from maskwright.draw import contact_sheet, overlay
 from maskwright.errors import TrainingError
 from maskwright.evaluation import Metrics, evaluate
 from maskwright.inference import Predictor, measure
 from maskwright.masks import Masks
-from maskwright.recipes.coins import HELD_OUT_ROW, Coin, coin_photograph, compose, cut_coins
+from maskwright.recipes.coins import HELD_OUT_ROW, coin_photograph, coin_samples, cut_coins
 from maskwright.recipes.run import write_json
 from maskwright.recipes.scoring import predict_dataset
 from maskwright.recipes.training_runs import train
@@ -162,37 +162,10 @@ def _write_pictures(folder: Path, seed: int) -> dict[str, Path]:
     for place, (name, count) in enumerate(_NUM_PICTURES.items()):
         rng = np.random.default_rng((seed, place))
         chosen = unknown if name == "held_out" else known
-        written[name] = _write_dataset(folder / name, chosen, count, rng)
-    return written
-
-
-def _write_dataset(folder: Path, coins: list[Coin], count: int, rng: np.random.Generator) -> Path:
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for image_id in range(1, count + 1):
         # One bare texture in ten, to learn what no coin is.
-        image, masks = compose(coins if image_id % 10 else [], rng)
-        name = f"{image_id:04}.png"
-        save_image(folder / "images" / name, image)
-        height, width = masks.image_size
-        images.append({"id": image_id, "file_name": name, "height": height, "width": width})
-        for box, area, rle in zip(masks.boxes, masks.area, masks.to_coco(), strict=True):
-            x1, y1, x2, y2 = box.tolist()
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": image_id,
-                    "category_id": 1,
-                    "segmentation": rle,
-                    "area": int(area),
-                    "bbox": [x1, y1, x2 - x1, y2 - y1],
-                    "iscrowd": 0,
-                }
-            )
-    categories = [{"id": 1, "name": "coin"}]
-    path = folder / "annotations.json"
-    write_json(path, {"images": images, "annotations": annotations, "categories": categories})
-    return path
+        samples = coin_samples(chosen, count, rng, bare_every=10)
+        written[name] = write_coco_dataset(folder / name, samples)
+    return written
 
 
 def _score_held_out(folder: Path, predictor: Predictor) -> Metrics:
