@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo test test-quick lint types check benchmark clean
+.PHONY: help setup demo test test-quick lint types check benchmark matrix clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ check: lint types test  ## all three
 
 benchmark: $(INSTALLED)  ## measure masks against torchvision and pycocotools
 	$(BIN)/python benchmarks/masks.py
+
+matrix: $(INSTALLED)  ## train every detector under every mask head (under an hour)
+	$(BIN)/python benchmarks/matrix.py
 
 clean:  ## remove what was built
 	rm -rf $(VENV) build dist demo .mypy_cache .ruff_cache .pytest_cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from maskwright.recipes.choose import DataFacts, choose_recipe, data_facts
+from maskwright.recipes.choose import DataFacts, choose_recipe, data_facts, part_names
 from maskwright.recipes.recipe import PRESETS, Preset, Recipe
 from maskwright.recipes.run import TrainedRun
 from maskwright.recipes.scoring import predict_dataset, score_model
@@ -16,6 +16,7 @@ __all__ = [
     "TrainedRun",
     "choose_recipe",
     "data_facts",
+    "part_names",
     "predict_dataset",
     "resume",
     "score_model",

