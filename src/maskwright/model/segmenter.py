@@ -53,18 +53,22 @@ class InstanceSegmenter(nn.Module):
             backbone: The network on the picture.
             neck: What evens out its maps; None hands them on as they are.
             detector: What finds boxes.
-            mask_head: What draws the mask of each box.
+            mask_head: What draws the mask of each box; None finds boxes alone, and the masks of
+                what it finds are None.
             short_side: Pictures are resized so that their short side has so many pixels,
             long_side: unless the long side would then have more than this.
+            fixed_size: Pictures are resized to this (height, width) instead, whatever their
+                aspect, for weights that were trained so (SSD's); None keeps the aspect.
             size_multiple: Batches are padded to a multiple of this.
         """
 
         backbone: BackboneConfig = field(default_factory=ResNet.Config)
         neck: FPN.Config | None = field(default_factory=FPN.Config)
         detector: DetectorConfig = field(default_factory=FasterRCNN.Config)
-        mask_head: MaskHeadConfig = field(default_factory=MaskRCNNHead.Config)
+        mask_head: MaskHeadConfig | None = field(default_factory=MaskRCNNHead.Config)
         short_side: PositiveCount = 800
         long_side: PositiveCount = 1333
+        fixed_size: tuple[PositiveCount, PositiveCount] | None = None
         size_multiple: PositiveCount = 32
 
     def __init__(
@@ -91,7 +95,8 @@ class InstanceSegmenter(nn.Module):
         self.neck = None if neck is None else neck.build(channels)
         channels = channels if self.neck is None else self.neck.channels
         self.detector = self.config.detector.build(channels, len(class_names))
-        self.mask_head = self.config.mask_head.build(channels, len(class_names))
+        head = self.config.mask_head
+        self.mask_head = None if head is None else head.build(channels, len(class_names))
         for name in ("pixel_mean", "pixel_std"):
             statistic = torch.tensor(getattr(self.backbone, name)).view(3, 1, 1)
             self.register_buffer(name, statistic, persistent=False)
@@ -140,6 +145,8 @@ class InstanceSegmenter(nn.Module):
         batch = _to_device(batch, self.device)
         features = self.features(batch)
         losses, rois = self.detector.loss(features, batch)
+        if self.mask_head is None:
+            return losses
         return losses | self.mask_head.loss(features, rois, batch.targets or ())
 
     def features(self, batch: Batch) -> Features:
@@ -157,21 +164,28 @@ class InstanceSegmenter(nn.Module):
         with _evaluating(self):
             features = self.features(batch)
             detections = self.detector.detect(features, batch)
-            crops = self.mask_head.crops(features, detections)
+            crops: Sequence[Tensor | None] = (
+                [None] * len(detections)
+                if self.mask_head is None
+                else self.mask_head.crops(features, detections)
+            )
         return [
             self._finish(found, crop, original)
             for found, crop, original in zip(detections, crops, batch.original_sizes, strict=True)
         ]
 
-    def _finish(self, found: Instances, crops: Tensor, original: Size) -> Instances:
+    def _finish(self, found: Instances, crops: Tensor | None, original: Size) -> Instances:
         boxes = scale_boxes(found.boxes.cpu().float(), found.image_size, original)
+        masks = None
+        if crops is not None:
+            masks = Masks.paste(crops.cpu().float().numpy(), boxes.numpy(), original)
         assert found.scores is not None
         return Instances(
             image_size=original,
             boxes=boxes,
             labels=found.labels.cpu(),
             scores=found.scores.cpu().float(),
-            masks=Masks.paste(crops.cpu().float().numpy(), boxes.numpy(), original),
+            masks=masks,
             class_names=self.class_names,
             category_ids=self.category_ids,
         )
@@ -183,10 +197,9 @@ class InstanceSegmenter(nn.Module):
                 "read it with maskwright.data.read_image"
             )
         height, width = image.shape[:2]
-        scale = min(
-            self.config.short_side / min(height, width), self.config.long_side / max(height, width)
-        )
-        size = [max(1, math.floor(side * scale)) for side in (height, width)]
+        config = self.config
+        scale = min(config.short_side / min(height, width), config.long_side / max(height, width))
+        size = config.fixed_size or [max(1, math.floor(side * scale)) for side in (height, width)]
         # a copy: torch takes neither read-only arrays nor mirrored ones
         pixels = torch.from_numpy(image.copy()).to(self.device)
         channels_first = pixels.permute(2, 0, 1)[None].float()

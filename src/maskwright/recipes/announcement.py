@@ -31,8 +31,9 @@ def describe(recipe: Recipe) -> str:
     depth = getattr(model.backbone, "depth", "")
     length = [f"{recipe.num_steps} steps"] if recipe.num_steps else []
     length += [f"{recipe.minutes:g} minutes"] if recipe.minutes else []
+    head = "no masks" if model.mask_head is None else model.mask_head.kind.replace("_", "-")
     return (
-        f"{model.detector.kind.replace('_', '-')} + {model.mask_head.kind.replace('_', '-')} on "
+        f"{model.detector.kind.replace('_', '-')} + {head} on "
         f"{backbone}{depth} (weights: {recipe.weights}), short side {model.short_side} pixels, "
         f"{recipe.batch_size} pictures a step, {' or '.join(length)}"
     )
