@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from maskwright.evaluation.bootstrap import BootstrapInterval, bootstrap_interval
 from maskwright.evaluation.counting import Kind
 from maskwright.evaluation.metrics import ClassMetrics, Metrics
 from maskwright.evaluation.predictions import PredictionSource, coco_results
@@ -14,11 +15,13 @@ from maskwright.evaluation.scoring import evaluate
 from maskwright.evaluation.truth import TruthSource
 
 __all__ = [
+    "BootstrapInterval",
     "ClassMetrics",
     "Kind",
     "Metrics",
     "PredictionSource",
     "TruthSource",
+    "bootstrap_interval",
     "coco_results",
     "evaluate",
 ]

@@ -25,7 +25,7 @@ from maskwright.evaluation.predictions import (
 )
 from maskwright.evaluation.truth import CocoTruth, Truth, TruthSource, load_truth, read_truth
 
-__all__ = ["evaluate"]
+__all__ = ["detection_limit", "evaluate"]
 
 _KINDS: tuple[Kind, ...] = get_args(Kind)
 _COCO_LIMIT = 100
@@ -79,7 +79,7 @@ def evaluate(
     need_masks = any(kind != "bbox" for kind in kinds)
     true = read_truth(coco, need_masks=need_masks)
     found = read_predictions(results, true, need_masks=need_masks)
-    limit, notes_on_limit = _limit(true, max_detections)
+    limit, notes_on_limit = detection_limit(true, max_detections)
     numbers: dict[str, dict[str, float]] = {}
     per_class: dict[str, dict[str, ClassMetrics]] = {}
     for kind in kinds:
@@ -114,7 +114,13 @@ def _kinds(
     return list(_KINDS), []
 
 
-def _limit(truth: Truth, wanted: int | None) -> tuple[int, list[str]]:
+def detection_limit(truth: Truth, wanted: int | None) -> tuple[int, list[str]]:
+    """Return how many detections per picture and class count, and what to say about it.
+
+    Args:
+        truth: The true objects.
+        wanted: What the caller asked for; None as in `evaluate`.
+    """
     if wanted is not None:
         if wanted == _COCO_LIMIT:
             return wanted, []
