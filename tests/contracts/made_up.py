@@ -54,6 +54,21 @@ def batch_of(targets: Sequence[Instances], padded: Size, seed: int = 0) -> Batch
     )
 
 
+def drawn_batch_of(targets: Sequence[Instances], padded: Size, seed: int = 0) -> Batch:
+    """Pictures on which each object has the colour of its class, a little noise over all."""
+    generator = torch.Generator().manual_seed(seed)
+    colours = torch.tensor([(220.0, 60.0, 40.0), (60.0, 200.0, 60.0), (40.0, 80.0, 230.0)])
+    batch = batch_of(targets, padded)
+    for image, target in zip(batch.images, targets, strict=True):
+        assert target.masks is not None
+        image[:] = 110.0
+        for label, mask in zip(target.labels.tolist(), target.masks.to_dense(), strict=True):
+            height, width = mask.shape
+            image[:, :height, :width][:, torch.from_numpy(mask)] = colours[label][:, None]
+        image.add_(8 * torch.rand(image.shape, generator=generator))
+    return batch
+
+
 def one_of(batch: Batch, index: int) -> Batch:
     """The batch with one of its pictures, in the same padding."""
     assert batch.targets is not None

@@ -6,9 +6,10 @@ from typing import TypeAlias
 
 from maskwright.detectors.box_head import BoxHead
 from maskwright.detectors.detector import Detector
+from maskwright.detectors.fast_rcnn import FastRCNN
 from maskwright.detectors.faster_rcnn import FasterRCNN
 from maskwright.detectors.rpn import RPN
 
-DetectorConfig: TypeAlias = FasterRCNN.Config
+DetectorConfig: TypeAlias = FasterRCNN.Config | FastRCNN.Config
 
-__all__ = ["RPN", "BoxHead", "Detector", "DetectorConfig", "FasterRCNN"]
+__all__ = ["RPN", "BoxHead", "Detector", "DetectorConfig", "FastRCNN", "FasterRCNN"]

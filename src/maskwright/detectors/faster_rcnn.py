@@ -15,16 +15,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 
+from jaxtyping import Float
+from torch import Tensor
+
 from maskwright.detectors.box_head import BoxHead
-from maskwright.detectors.detector import Detector
 from maskwright.detectors.rpn import RPN
-from maskwright.ops import Fraction, PositiveCount, Setting, select_detections
-from maskwright.structures import Batch, Features, Instances, Losses, Rois, Size
+from maskwright.detectors.two_stage import TwoStage
+from maskwright.ops import Fraction, PositiveCount, Setting
+from maskwright.structures import Batch, Features, Losses, Size
 
 __all__ = ["FasterRCNN"]
 
 
-class FasterRCNN(Detector):
+class FasterRCNN(TwoStage):
     """An RPN, and a box head on its proposals.
 
     Args:
@@ -83,6 +86,8 @@ class FasterRCNN(Detector):
             """Return the detector for features of these channels by stride."""
             return FasterRCNN(channels, num_classes, self)
 
+    config: Config
+
     def __init__(
         self, channels: Mapping[int, int], num_classes: int, config: FasterRCNN.Config
     ) -> None:
@@ -91,29 +96,15 @@ class FasterRCNN(Detector):
         self.rpn = RPN(channels, config.rpn)
         self.box_head = BoxHead(channels, num_classes, config.box_head)
 
-    def loss(self, features: Features, batch: Batch) -> tuple[Losses, list[Rois]]:
-        """Return the losses of both parts, and the positive RoIs of each picture."""
-        targets = batch.targets or ()
-        losses, proposals = self.rpn.loss(features, targets, batch.image_sizes, _padded_size(batch))
-        box_losses, rois = self.box_head.loss(features, proposals, targets)
-        return losses | box_losses, rois
+    def propose(self, features: Features, batch: Batch) -> list[Float[Tensor, "_ 4"]]:
+        """Return the boxes that the RPN finds likely to hold an object."""
+        return self.rpn.propose(features, batch.image_sizes, _padded_size(batch))
 
-    def detect(self, features: Features, batch: Batch) -> list[Instances]:
-        """Return the objects of each picture, the highest score first."""
-        proposals = self.rpn.propose(features, batch.image_sizes, _padded_size(batch))
-        return [
-            select_detections(
-                boxes,
-                scores,
-                size,
-                score_threshold=self.config.score_threshold,
-                nms_threshold=self.config.nms_threshold,
-                max_detections=self.config.detections_per_image,
-            )
-            for (boxes, scores), size in zip(
-                self.box_head.predict(features, proposals), batch.image_sizes, strict=True
-            )
-        ]
+    def learn_to_propose(
+        self, features: Features, batch: Batch
+    ) -> tuple[Losses, list[Float[Tensor, "_ 4"]]]:
+        """Return the losses of the RPN and its proposals."""
+        return self.rpn.loss(features, batch.targets or (), batch.image_sizes, _padded_size(batch))
 
 
 def _padded_size(batch: Batch) -> Size:
