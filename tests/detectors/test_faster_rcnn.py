@@ -100,3 +100,24 @@ def test_samples_are_drawn_by_the_sampler_that_is_set() -> None:
     assert seen == [12 * 16 * 3]
     assert losses["objectness"] == 0
     assert losses["rpn_box"] == 0
+
+
+def test_a_box_head_without_proposals_and_objects_has_a_loss_of_zero() -> None:
+    config = replace(_BOX_HEAD, conv_channels=(16,), norm="batch")
+    head = BoxHead({8: 16}, 3, config).train()
+    features = random_features({8: 16}, 1, (96, 128))
+    losses, rois = head.loss(features, [torch.zeros(0, 4)], [ellipses((96, 128), [], [])])
+    (losses["classification"] + losses["box"]).backward()
+    assert losses["classification"] == losses["box"] == 0
+    assert [len(each) for each in rois] == [0]
+    assert all(parameter.grad is not None for parameter in head.parameters())
+    assert all(buffer.isfinite().all() for buffer in head.buffers())
+
+
+@pytest.mark.parametrize("norm", ["batch", "group"])
+@torch.no_grad()
+def test_a_box_head_without_proposals_finds_nothing(norm: str) -> None:
+    head = BoxHead({8: 16}, 3, replace(_BOX_HEAD, conv_channels=(16,), norm=norm)).eval()
+    ((boxes, scores),) = head.predict(random_features({8: 16}, 1, (96, 128)), [torch.zeros(0, 4)])
+    assert boxes.shape == (0, 3, 4)
+    assert scores.shape == (0, 3)

@@ -109,6 +109,25 @@ def test_every_parameter_gets_a_gradient(config: InstanceSegmenter.Config) -> No
     assert without == []
 
 
+def test_one_batch_can_be_learnt_by_heart(config: InstanceSegmenter.Config) -> None:
+    torch.manual_seed(0)
+    backbone = ResNet.Config(depth=18, norm="group")
+    model = InstanceSegmenter(replace(config, backbone=backbone), ("cat", "dog"))
+    batch = _truth()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        torch.stack(list(model(batch).values())).sum().backward()
+        optimizer.step()
+    for found, truth in zip(model.predict(batch), batch.targets, strict=True):
+        best = found[: len(truth)]
+        iou = truth.masks.iou(best.masks)
+        assert (iou.max(axis=1, initial=0.0) > 0.65).all()
+        assert best.labels[iou.argmax(axis=1)].tolist() == truth.labels.tolist()
+        assert (found.scores[: len(truth)] > 0.5).all()
+        assert (found.scores[len(truth) :] < 0.5).all()
+
+
 def test_inference_mode_and_training_mode_do_not_matter_to_a_prediction(
     config: InstanceSegmenter.Config, images: list[np.ndarray]
 ) -> None:

@@ -64,3 +64,10 @@ def test_levels_to_pool_from_are_checked() -> None:
         pooled_levels({4: 8}, (2,))
     with pytest.raises(ConfigError, match="add a neck"):
         pooled_levels({4: 8, 8: 16}, (4, 8))
+
+
+def test_boxes_keep_their_precision_under_reduced_features() -> None:
+    features, boxes = _features((8,)), _boxes()
+    half = {8: features[8].bfloat16()}
+    expected = roi_align(half[8].float(), boxes, 5, 1 / 8, 2)
+    assert torch.equal(pool_rois(half, boxes, size=5), expected)

@@ -32,6 +32,7 @@ from maskwright.ops import (
     mean_over_pictures,
     pool_rois,
     pooled_levels,
+    zero_with_gradient,
 )
 from maskwright.structures import Features, Instances, Losses, Rois
 
@@ -158,13 +159,16 @@ class BoxHead(nn.Module):
             self._sample(boxes, target) for boxes, target in zip(proposals, targets, strict=True)
         ]
         counts = [len(labels) for _, labels, _ in sampled]
-        logits, deltas = self(features, [boxes for boxes, _, _ in sampled])
-        labels = torch.cat([labels for _, labels, _ in sampled])  # (r,), background is -1
-        classification = F.cross_entropy(logits, labels + 1, reduction="none")
         rois = [
             Rois(boxes=boxes[labels >= 0], labels=labels[labels >= 0], matched=matched)
             for boxes, labels, matched in sampled
         ]
+        if not sum(counts):
+            zero = zero_with_gradient(self)
+            return {"classification": zero, "box": zero}, rois
+        logits, deltas = self(features, [boxes for boxes, _, _ in sampled])
+        labels = torch.cat([labels for _, labels, _ in sampled])  # (r,), background is -1
+        classification = F.cross_entropy(logits, labels + 1, reduction="none")
         positive = torch.where(labels >= 0)[0]
         column = torch.zeros_like(positive) if deltas.shape[1] == 1 else labels[positive]
         wanted = torch.cat(

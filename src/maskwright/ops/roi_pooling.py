@@ -118,11 +118,12 @@ def _pool(
     feature: Tensor, rois: Tensor, stride: int, size: int, sampling_ratio: int, method: PoolMethod
 ) -> Tensor:
     pooled: Tensor
+    # never below single precision: in bfloat16, 300 px and 301 px are the same coordinate
+    precision = torch.promote_types(feature.dtype, torch.float32)
+    feature, rois = feature.to(precision), rois.to(precision)
     if method == "max":
-        pooled = roi_pool(feature, rois.to(feature), size, 1.0 / stride)
+        pooled = roi_pool(feature, rois, size, 1.0 / stride)
     else:
         half_pixel = method == "align_half_pixel"
-        pooled = roi_align(
-            feature, rois.to(feature), size, 1.0 / stride, sampling_ratio, aligned=half_pixel
-        )
+        pooled = roi_align(feature, rois, size, 1.0 / stride, sampling_ratio, aligned=half_pixel)
     return pooled
