@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from maskwright.backbones import ResNet, Timm
+from maskwright.backbones import CSP, ResNet, Timm
 from maskwright.detectors import FasterRCNN
 from maskwright.errors import ConfigError
 from maskwright.model import config_from_dict, config_to_dict
@@ -79,6 +79,9 @@ def test_backbones_are_chosen_by_name() -> None:
     assert choose_recipe(_FACTS, backbone="resnet10t").model.backbone == Timm.Config(
         model="resnet10t"
     )
+    nano = choose_recipe(_FACTS, backbone="csp-nano")
+    assert nano.model.backbone == CSP.Config(depth=0.33, width=0.25)
+    assert nano.weights == "none"
 
 
 @pytest.mark.parametrize(
@@ -88,6 +91,7 @@ def test_backbones_are_chosen_by_name() -> None:
         ({"model": "faster-rcnn+mask-rcn"}, "Did you mean 'mask-rcnn'"),
         ({"model": "faster-rcnn"}, "detector\\+mask-head"),
         ({"preset": "fastest"}, "Did you mean 'fast'"),
+        ({"backbone": "csp-samll"}, "Did you mean 'small'"),
     ],
 )
 def test_unknown_names_are_answered_with_the_nearest(wrong: dict[str, str], message: str) -> None:

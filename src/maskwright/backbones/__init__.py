@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from maskwright.backbones.backbone import Backbone
+from maskwright.backbones.csp import CSP
 from maskwright.backbones.fpn import FPN
 from maskwright.backbones.norm import Norm, norm_layer
 from maskwright.backbones.resnet import ResNet
 from maskwright.backbones.timm import Timm
 
-BackboneConfig: TypeAlias = ResNet.Config | Timm.Config
+BackboneConfig: TypeAlias = ResNet.Config | Timm.Config | CSP.Config
 
-__all__ = ["FPN", "Backbone", "BackboneConfig", "Norm", "ResNet", "Timm", "norm_layer"]
+__all__ = ["CSP", "FPN", "Backbone", "BackboneConfig", "Norm", "ResNet", "Timm", "norm_layer"]

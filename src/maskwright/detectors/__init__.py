@@ -9,7 +9,8 @@ from maskwright.detectors.detector import Detector
 from maskwright.detectors.fast_rcnn import FastRCNN
 from maskwright.detectors.faster_rcnn import FasterRCNN
 from maskwright.detectors.rpn import RPN
+from maskwright.detectors.yolo import YOLO
 
-DetectorConfig: TypeAlias = FasterRCNN.Config | FastRCNN.Config
+DetectorConfig: TypeAlias = FasterRCNN.Config | FastRCNN.Config | YOLO.Config
 
-__all__ = ["RPN", "BoxHead", "Detector", "DetectorConfig", "FastRCNN", "FasterRCNN"]
+__all__ = ["RPN", "YOLO", "BoxHead", "Detector", "DetectorConfig", "FastRCNN", "FasterRCNN"]

