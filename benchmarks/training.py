@@ -15,6 +15,7 @@ import csv
 import json
 import os
 import platform
+import subprocess
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -141,7 +142,14 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "maskwright": version("maskwright"),
+        "commit": _commit(),
     }
+
+
+def _commit() -> str:
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(command, cwd=MEASURED.parent, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
 
 
 def _look(run: TrainedRun, annotations: Path, trial: Trial, data: Path) -> None:

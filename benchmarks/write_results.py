@@ -156,7 +156,8 @@ def machine_line(machine: dict[str, Any]) -> str:
     """Say what the figures were measured on."""
     return (
         f"Measured on {machine['cores']} cores ({machine['capability']}), Python "
-        f"{machine['python']}, torch {machine['torch']}, maskwright {machine['maskwright']}."
+        f"{machine['python']}, torch {machine['torch']}, maskwright {machine['maskwright']} at commit "
+        f"{machine['commit']}."
     )
 
 
