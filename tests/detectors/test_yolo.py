@@ -49,7 +49,7 @@ def test_levels_that_the_features_lack_are_left_out_and_none_is_an_error() -> No
 def test_at_first_scores_are_low_and_boxes_about_five_cells_wide() -> None:
     detector = _detector()
     features = random_features(_CHANNELS, 1, _PADDED)
-    logits, distances = detector(features)
+    logits, distances = detector.head(features)
     cells = grid_cells({stride: features[stride] for stride in (8, 16, 32)})
     assert logits.shape == (1, len(cells), 3)
     boxes = decode_distances(expected_value(distances[0]), cells)

@@ -1,32 +1,28 @@
 """YOLO: one pass, and every cell of a grid says what object it sees and where its borders are.
 
 You Only Look Once, Redmon et al. 2016, https://arxiv.org/abs/1506.02640, in its anchor-free form:
-YOLOX, Ge et al. 2021, https://arxiv.org/abs/2107.08430 (section 2.1: decoupled heads on strides 8,
-16 and 32); which cells learn an object is TOOD's (Feng et al. 2021, see task_alignment.py); borders
-are distributions, and classes have soft targets, as in Generalized Focal Loss (Li et al. 2020, see
-ops/generalized_focal.py). Deviations from YOLOX: no objectness, the class score is the quality of
-the box (TOOD); all levels share one head behind a layer of their own (RetinaNet, TOOD), which
-learns from fewer pictures; group normalisation in it (FCOS), whose result does not depend on the
-batch; task-aligned instead of SimOTA assignment; GIoU instead of IoU.
+YOLOX, Ge et al. 2021, https://arxiv.org/abs/2107.08430, on strides 8, 16 and 32 with decoupled
+heads (decoupled_head.py). Deviations from YOLOX: TOOD's assignment (Feng et al. 2021, see
+task_alignment.py) instead of SimOTA; no objectness, for the class score is the quality of the box
+and borders are distributions (Generalized Focal Loss, Li et al. 2020, see
+ops/generalized_focal.py); GIoU instead of IoU; group normalisation in the head (FCOS), so that a
+picture's result does not depend on the others in its batch.
 
-Shapes: b pictures, n cells of all levels, k classes, m bins of a distance, c channels,
-(h, w) of a level, p cells that learn an object.
+Shapes: b pictures, n cells of all levels, k classes, m bins of a distance, p cells that learn an
+object.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal, Self
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
-from torchvision.ops import Conv2dNormActivation
+from torch import Tensor
 
-from maskwright.backbones import Norm, norm_layer
+from maskwright.backbones import Norm
+from maskwright.detectors.decoupled_head import DecoupledHead
 from maskwright.detectors.detector import Detector
 from maskwright.detectors.task_alignment import Alignment, align_cells
 from maskwright.errors import ConfigError
@@ -54,20 +50,12 @@ from maskwright.structures import Batch, Features, Instances, Losses, Rois
 
 __all__ = ["YOLO"]
 
-_PRIOR = 0.01
-"""Score of every cell before training: RetinaNet (Lin et al. 2017), section 4.1."""
-
-_FIRST_DISTANCE = 2.5
-"""Mean distance in strides before training. Boxes are five cells wide at first, so that each level
-overlaps objects of its own size best and the assignment starts well; an even distribution would
-have them 16 cells wide."""
-
 _SMALL = 16.0
 """Side in pixels below which an object has fewer than two cells of stride 8 to a side."""
 
 
 class YOLO(Detector):
-    """Predicts class scores and the distances to four borders at every cell of every level.
+    """Finds objects at every cell of every level, all at once.
 
     Args:
         channels: Stride -> channels of the features; they may differ.
@@ -142,51 +130,14 @@ class YOLO(Detector):
         super().__init__()
         self.config = config
         self.strides = _levels(channels, config.strides)
-        self.num_classes = num_classes
-        width, bins = config.width, config.largest_distance + 1
-        layer = partial(
-            Conv2dNormActivation,
-            norm_layer=None if config.norm is None else norm_layer(config.norm),
-            activation_layer=nn.SiLU,
+        self.head = DecoupledHead(
+            {stride: channels[stride] for stride in self.strides},
+            num_classes,
+            config.largest_distance + 1,
+            width=config.width,
+            num_convs=config.num_convs,
+            norm=config.norm,
         )
-        self.stems = nn.ModuleList(
-            layer(channels[stride], width, kernel_size=1) for stride in self.strides
-        )
-        self.class_branch, self.box_branch = (
-            nn.Sequential(*(layer(width, width, kernel_size=3) for _ in range(config.num_convs)))
-            for _ in range(2)
-        )
-        self.classifier = nn.Conv2d(width, num_classes, kernel_size=1)
-        self.regressor = nn.Conv2d(width, 4 * bins, kernel_size=1)
-        self._initialise()
-
-    def _initialise(self) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-        for predictor in (self.classifier, self.regressor):
-            nn.init.normal_(predictor.weight, std=0.01)
-        assert self.classifier.bias is not None
-        assert self.regressor.bias is not None
-        nn.init.constant_(self.classifier.bias, -math.log((1 - _PRIOR) / _PRIOR))
-        # geometric: each bin is less likely than the one before by a factor, which sets the mean
-        bins = torch.arange(self.config.largest_distance + 1)
-        self.regressor.bias.data = -math.log1p(1 / _FIRST_DISTANCE) * bins.repeat(4)
-
-    def forward(
-        self, features: Features
-    ) -> tuple[Float[Tensor, "b n k"], Float[Tensor, "b n 4 m"]]:
-        """Return the logits of the classes and of the distances, in the order of `grid_cells`."""
-        logits, distances = [], []
-        for stride, stem in zip(self.strides, self.stems, strict=True):
-            x = stem(features[stride])  # (b, c, h, w)
-            scores = self.classifier(self.class_branch(x))  # (b, k, h, w)
-            borders = self.regressor(self.box_branch(x))  # (b, 4 m, h, w)
-            logits.append(scores.flatten(2).transpose(1, 2).float())
-            distances.append(borders.flatten(2).transpose(1, 2).unflatten(2, (4, -1)).float())
-        return torch.cat(logits, dim=1), torch.cat(distances, dim=1)
 
     def loss(self, features: Features, batch: Batch) -> tuple[Losses, list[Rois]]:
         """Return the losses `classification`, `box` and `distribution`, and the RoIs.
@@ -195,7 +146,7 @@ class YOLO(Detector):
         true boxes and the good ones among the boxes of the cells that learn an object.
         """
         targets = batch.targets or ()
-        logits, distances = self(features)
+        logits, distances = self.head(features)
         cells = self._cells(features)
         scores = logits.detach().sigmoid()
         boxes = decode_distances(expected_value(distances.detach()), cells)  # (b, n, 4)
@@ -217,10 +168,9 @@ class YOLO(Detector):
         ]
         return self._losses(logits, distances, cells, alignments, targets), rois
 
-    @torch.no_grad()
     def detect(self, features: Features, batch: Batch) -> list[Instances]:
         """Return the objects of each picture, the highest score first."""
-        logits, distances = self(features)
+        logits, distances = self.head(features)
         cells = self._cells(features)
         found = []
         for scores, borders, size in zip(
