@@ -154,10 +154,10 @@ def commands_part() -> list[str]:
 
 def machine_line(machine: dict[str, Any]) -> str:
     """Say what the figures were measured on."""
+    versions = f"torch {machine['torch']}, maskwright {machine['maskwright']}"
     return (
         f"Measured on {machine['cores']} cores ({machine['capability']}), Python "
-        f"{machine['python']}, torch {machine['torch']}, maskwright {machine['maskwright']} at commit "
-        f"{machine['commit']}."
+        f"{machine['python']}, {versions} at commit {machine['commit']}."
     )
 
 
