@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from maskwright.mask_heads.class_map import ClassMapHead
+from maskwright.mask_heads.deeplab import DeepLab
+from maskwright.mask_heads.fcn import FCN
 from maskwright.mask_heads.mask_head import MaskHead
 from maskwright.mask_heads.mask_rcnn import MaskRCNNHead
 from maskwright.mask_heads.mask_targets import crop_targets, spread_rois
+from maskwright.mask_heads.prototypes import Prototypes
 
-MaskHeadConfig: TypeAlias = MaskRCNNHead.Config
+MaskHeadConfig: TypeAlias = MaskRCNNHead.Config | FCN.Config | DeepLab.Config | Prototypes.Config
 
-__all__ = ["MaskHead", "MaskHeadConfig", "MaskRCNNHead", "crop_targets", "spread_rois"]
+__all__ = [
+    "FCN",
+    "ClassMapHead",
+    "DeepLab",
+    "MaskHead",
+    "MaskHeadConfig",
+    "MaskRCNNHead",
+    "Prototypes",
+    "crop_targets",
+    "spread_rois",
+]

@@ -1,0 +1,151 @@
+"""The class map: what the whole picture shows, cell by cell; FCN and DeepLab draw it.
+
+A class map knows classes, not objects: `ClassMapHead.crops` cuts the probability of a detection's
+class out of it with the detection's box. Two objects of one class in one box are therefore drawn
+as one; the other mask heads can tell them apart.
+
+Shapes: b pictures, k classes, (gh, gw) cells of the map, n objects, s cells of a crop per side.
+Channel 0 of a map is the background, channel i + 1 is the class with label i.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from maskwright.mask_heads.map_crops import crop_maps
+from maskwright.mask_heads.mask_head import MaskHead
+from maskwright.structures import Features, Instances, Losses, Rois, Size
+
+__all__ = ["ClassMapHead", "class_counts", "class_map_loss"]
+
+
+class ClassMapHead(MaskHead):
+    """A mask head that gives every cell of the picture a class, and cuts boxes out of that.
+
+    Attributes:
+        map_stride: Pixels per cell of the map; cell j covers [j * stride, (j + 1) * stride).
+        num_classes: Classes of objects.
+        crop_size: Cells per side of a crop.
+    """
+
+    map_stride: int
+    num_classes: int
+    crop_size: int
+
+    @abstractmethod
+    def class_logits(self, features: Features) -> Float[Tensor, "b k+1 gh gw"]:
+        """Return the map as logits; their softmax over channels are probabilities."""
+
+    def class_loss(self, features: Features, targets: Sequence[Instances]) -> Losses:
+        """Return `class_map`: cross-entropy, mean over the pixels of each picture.
+
+        Crowds and padding are not counted; a picture without objects is all background.
+
+        Raises:
+            ValueError: Targets without masks.
+        """
+        logits = self.class_logits(features)
+        size = (logits.shape[-2], logits.shape[-1])
+        counts = torch.stack(
+            [class_counts(each, self.num_classes, size, self.map_stride) for each in targets]
+        )
+        return {"class_map": class_map_loss(logits, counts.to(logits.device))}
+
+    def loss(
+        self, features: Features, rois: Sequence[Rois], targets: Sequence[Instances]
+    ) -> Losses:
+        """Return `class_loss`: every pixel teaches, whoever found the boxes."""
+        del rois
+        return self.class_loss(features, targets)
+
+    def crops(
+        self, features: Features, detections: Sequence[Instances]
+    ) -> list[Float[Tensor, "_ s s"]]:
+        """Return per picture the probability of each detection's class inside its box."""
+        probs = self.class_logits(features).float().softmax(dim=1)
+        channels = probs.shape[1]
+        owners = [each.labels + 1 + i * channels for i, each in enumerate(detections)]
+        cut = crop_maps(
+            probs.flatten(0, 1),  # (b * (k + 1), gh, gw): only the wanted channels are sampled
+            torch.cat(owners),
+            torch.cat([each.boxes for each in detections]),
+            stride=self.map_stride,
+            size=self.crop_size,
+        )
+        # sums of bilinear weights may round to more than one
+        return list(torch.split(cut.clamp(0, 1), [len(each) for each in detections]))
+
+
+def class_counts(
+    targets: Instances, num_classes: int, map_size: Size, stride: int
+) -> Float[Tensor, "k+1 gh gw"]:
+    """Return how many pixels of each cell are background and of each class.
+
+    Where objects overlap, the smaller one has the pixel. Pixels of crowds that no single object
+    has, and those beyond the picture (padding), count nowhere, so a cell may sum to less than
+    stride^2. Only one map of the picture's size is made, whatever the number of objects.
+
+    Args:
+        targets: The true objects of the picture, with masks.
+        num_classes: Classes of objects.
+        map_size: Cells of the map, padding included.
+        stride: Pixels per cell.
+
+    Raises:
+        ValueError: The targets have no masks.
+
+    >>> from maskwright.masks import Masks
+    >>> masks = Masks.from_boxes([[0, 0, 3, 2]], (2, 4))
+    >>> targets = Instances(image_size=(2, 4), boxes=torch.tensor(masks.boxes),
+    ...                     labels=torch.tensor([0]), masks=masks)
+    >>> class_counts(targets, 1, (1, 2), stride=2).tolist()
+    [[[0.0, 2.0]], [[4.0, 2.0]]]
+    """
+    label_map = _paint(targets, num_classes)
+    cells = _cells_of(label_map.shape[0], stride, map_size[0])[:, None] * map_size[1]
+    cells = cells + _cells_of(label_map.shape[1], stride, map_size[1])
+    channels = num_classes + 2  # background, classes, ignored
+    counts = np.bincount(
+        (cells * channels + label_map).ravel(), minlength=map_size[0] * map_size[1] * channels
+    )
+    by_cell = counts.reshape(*map_size, channels)[..., :-1].transpose(2, 0, 1)
+    return torch.from_numpy(by_cell.astype(np.float32))
+
+
+def class_map_loss(
+    logits: Float[Tensor, "b k+1 gh gw"], counts: Float[Tensor, "b k+1 gh gw"]
+) -> Float[Tensor, ""]:
+    """Return the cross-entropy per counted pixel of each picture, mean over pictures.
+
+    Each pixel is judged by the logits of its cell, so the best a cell can do is to say which part
+    of it each class covers; that keeps outlines between cells where they are. A picture of which
+    nothing is counted has a loss of zero.
+    """
+    entropy = -(counts * F.log_softmax(logits.float(), dim=1)).sum(dim=(1, 2, 3))
+    return (entropy / counts.sum(dim=(1, 2, 3)).clamp(min=1)).mean()
+
+
+def _paint(targets: Instances, num_classes: int) -> np.ndarray:
+    """One channel per pixel of the picture: 0 background, label + 1, or k + 1 for ignored."""
+    if targets.masks is None:
+        raise ValueError("targets have no masks, and a mask head cannot learn without")
+    channels = targets.labels.cpu().numpy() + 1
+    crowd = np.zeros(len(targets), bool)
+    if targets.is_crowd is not None:
+        crowd = targets.is_crowd.cpu().numpy()
+    # crowds first, then objects from large to small: later ones are painted over earlier ones
+    order = np.lexsort((-targets.masks.area, ~crowd))
+    values = np.where(crowd, num_classes + 1, channels)[order].astype(np.int32)
+    return targets.masks[order].to_label_map(overlap="last", values=values)
+
+
+def _cells_of(pixels: int, stride: int, cells: int) -> Int64[np.ndarray, " p"]:
+    """The cell of each pixel along one side; the last cell has what is left over."""
+    return np.minimum(np.arange(pixels) // stride, cells - 1)

@@ -1,0 +1,195 @@
+"""Prototypes: a few maps for the whole picture, mixed anew for each box; the fast head.
+
+YOLACT: Real-time Instance Segmentation, Bolya et al. 2019, https://arxiv.org/abs/1904.02689,
+sections 3.1 and 3.2: mask = sigmoid(sum of coefficients x prototypes), cut to the box.
+Deviations: the coefficients are read from features sampled at each box, not predicted by the
+detector beside its boxes, so that every detector can stand under this head; the prototypes are
+made from a fine level as it is, not from an enlarged coarse one; the loss compares crops of one
+size, so that small boxes count as much as large ones (the paper divides by the area instead).
+
+Shapes: b pictures, p prototypes, (gh, gw) cells of a prototype, n boxes, s cells of a crop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from torchvision.ops import Conv2dNormActivation
+
+from maskwright.backbones import Norm, norm_layer
+from maskwright.mask_heads.map_crops import crop_maps
+from maskwright.mask_heads.mask_head import MaskHead
+from maskwright.mask_heads.mask_targets import crop_targets, spread_rois
+from maskwright.ops import (
+    PositiveCount,
+    Setting,
+    mean_over_pictures,
+    pool_rois,
+    pooled_levels,
+    zero_with_gradient,
+)
+from maskwright.structures import Features, Instances, Losses, Rois
+
+__all__ = ["Prototypes"]
+
+_HALF_PIXEL = 0.5
+"""`crop_maps` samples at the centres of cells; the targets are moved to match."""
+
+
+class Prototypes(MaskHead):
+    """Draws prototypes once per picture, and mixes them by a few numbers per box.
+
+    Args:
+        channels: Stride -> channels of the features.
+        num_classes: Unused: a mask belongs to its box, whatever the class.
+        config: Levels and layers.
+
+    Raises:
+        ConfigError: No level to pool from, or levels of different widths.
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Options of `Prototypes`.
+
+        Args:
+            strides: Levels to read coefficients from; those that the features lack are left out.
+                The prototypes are made from the finest.
+            num_prototypes: Maps per picture (the paper's k, section 6: 32).
+            conv_channels: 3 x 3 convolutions before the prototypes.
+            norm: Normalisation of those; None for a bias instead.
+            pool_size: Cells per side of the features sampled at each box.
+            sampling_ratio: Points per side of such a cell.
+            hidden_channels: Width of the layer between those features and the coefficients.
+            crop_size: Cells per side of the masks.
+            rois_per_image: Learn from at most so many RoIs of a picture; all where None.
+        """
+
+        kind: Literal["prototypes"] = "prototypes"
+        strides: tuple[PositiveCount, ...] = (4, 8, 16, 32)
+        num_prototypes: PositiveCount = 32
+        conv_channels: tuple[PositiveCount, ...] = (128,)
+        norm: Norm | None = "group"
+        pool_size: PositiveCount = 5
+        sampling_ratio: PositiveCount = 2
+        hidden_channels: PositiveCount = 256
+        crop_size: PositiveCount = 56
+        rois_per_image: PositiveCount | None = 100
+
+        @classmethod
+        def for_setting(cls, setting: Setting) -> Self:
+            """Return options that fit the data and the hardware."""
+            if not setting.is_light:
+                return cls()
+            width = setting.width
+            return cls(
+                conv_channels=(max(32, width // 2),), hidden_channels=width, rois_per_image=48
+            )
+
+        def build(self, channels: Mapping[int, int], num_classes: int) -> Prototypes:
+            """Return the head for features of these channels by stride."""
+            return Prototypes(channels, num_classes, self)
+
+    def __init__(
+        self, channels: Mapping[int, int], num_classes: int, config: Prototypes.Config
+    ) -> None:
+        super().__init__()
+        del num_classes
+        self.config = config
+        self.strides = pooled_levels(channels, config.strides)
+        self.map_stride = self.strides[0]
+        pooled = channels[self.map_stride]
+        norm = None if config.norm is None else norm_layer(config.norm)
+        layers: list[nn.Module] = []
+        width = pooled
+        for channel in config.conv_channels:
+            layers.append(Conv2dNormActivation(width, channel, kernel_size=3, norm_layer=norm))
+            width = channel
+        # ReLU: section 3.1 of the paper, "more interpretable prototypes"
+        self.prototypes = nn.Sequential(
+            *layers, nn.Conv2d(width, config.num_prototypes, kernel_size=1), nn.ReLU()
+        )
+        # tanh: section 3.2, so that prototypes can be subtracted from the mask
+        self.coefficients = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(pooled * config.pool_size**2, config.hidden_channels),
+            nn.ReLU(),
+            nn.Linear(config.hidden_channels, config.num_prototypes),
+            nn.Tanh(),
+        )
+
+    def forward(
+        self, features: Features, boxes: Sequence[Float[Tensor, "_ 4"]]
+    ) -> Float[Tensor, "n s s"]:
+        """Return the mask logits inside each box, picture after picture."""
+        pooled = pool_rois(
+            {stride: features[stride] for stride in self.strides},
+            boxes,
+            size=self.config.pool_size,
+            sampling_ratio=self.config.sampling_ratio,
+            method="align_half_pixel",
+        )  # (n, c, pool_size, pool_size)
+        coefficients = self.coefficients(pooled)  # (n, p)
+        prototypes = self.prototypes(features[self.map_stride])  # (b, p, gh, gw)
+        mixed = torch.split(coefficients, [len(each) for each in boxes])
+        logits = [
+            mix_prototypes(maps, mix, box, stride=self.map_stride, size=self.config.crop_size)
+            for maps, mix, box in zip(prototypes, mixed, boxes, strict=True)
+        ]
+        return torch.cat(logits)
+
+    def loss(
+        self, features: Features, rois: Sequence[Rois], targets: Sequence[Instances]
+    ) -> Losses:
+        """Return `mask`: binary cross-entropy, mean over each RoI's crop, then over RoIs."""
+        rois = [spread_rois(each, self.config.rois_per_image) for each in rois]
+        counts = [len(each) for each in rois]
+        if not sum(counts):
+            return {"mask": zero_with_gradient(self)}
+        logits = self(features, [each.boxes for each in rois])
+        truth = torch.cat(
+            [
+                crop_targets(target, roi, logits.shape[-1], shift=_HALF_PIXEL)
+                for roi, target in zip(rois, targets, strict=True)
+            ]
+        )
+        loss = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+        return {"mask": mean_over_pictures(loss.mean(dim=(1, 2)), counts)}
+
+    def crops(
+        self, features: Features, detections: Sequence[Instances]
+    ) -> list[Float[Tensor, "_ s s"]]:
+        """Return per picture the probabilities of each detection's pixels."""
+        logits = self(features, [each.boxes for each in detections])
+        return list(torch.split(logits.sigmoid(), [len(each) for each in detections]))
+
+
+def mix_prototypes(
+    prototypes: Float[Tensor, "p gh gw"],
+    coefficients: Float[Tensor, "n p"],
+    boxes: Float[Tensor, "n 4"],
+    *,
+    stride: int,
+    size: int,
+) -> Float[Tensor, "n s s"]:
+    """Return each box's mixture of the prototypes, cut to the box.
+
+    Mixing and cutting are both linear, so their order does not matter to the result, but to the
+    time: one matrix product over the picture, then one map per box is sampled instead of p.
+
+    >>> halves = torch.zeros(2, 1, 4)
+    >>> halves[0, :, :2], halves[1, :, 2:] = 1.0, 1.0
+    >>> mix_prototypes(halves, torch.tensor([[5.0, -5.0]]), torch.tensor([[0.0, 0, 4, 1]]),
+    ...                stride=1, size=2)
+    tensor([[[ 5., -5.],
+             [ 5., -5.]]])
+    """
+    maps = torch.einsum("np,phw->nhw", coefficients, prototypes)  # (n, gh, gw)
+    owners = torch.arange(len(boxes), device=boxes.device)
+    return crop_maps(maps, owners, boxes, stride=stride, size=size)
