@@ -33,11 +33,11 @@ def test_crops_are_slices(dense: np.ndarray) -> None:
 
 @pytest.mark.parametrize("box", [(0, 0, 6, 4), (-1, 0, 3, 3), (2, 2, 2, 3), (0, 3, 2, 1)])
 def test_crops_beyond_the_picture_or_empty_are_refused(box: tuple[int, ...]) -> None:
-    with pytest.raises(MaskError, match="crop box .* must hold pixels"):
+    with pytest.raises(MaskError, match=r"crop box .* must hold pixels"):
         Masks.empty((4, 5)).crop(box)
 
 
 @pytest.mark.parametrize("box", [(0, 0, 1.5, 2), (0, 0, 1), None, (0, 0, 1, float("nan"))])
 def test_crop_boxes_are_four_integers(box: object) -> None:
-    with pytest.raises(MaskError, match="crop box must be 4 integers"):
+    with pytest.raises(MaskError, match=r"crop box must be 4 integers"):
         Masks.empty((4, 5)).crop(box)

@@ -44,7 +44,7 @@ def test_iou_of_scattered_objects_equals_pycocotools() -> None:
 
 
 @given(arrays(bool, shapes), st.randoms(use_true_random=False))
-def test_set_operations_equal_numpy(dense: np.ndarray, random) -> None:  # noqa: ANN001
+def test_set_operations_equal_numpy(dense: np.ndarray, random) -> None:
     other = np.random.default_rng(random.randrange(1000)).random(dense.shape) < 0.5
     masks, others = Masks.from_dense(dense), Masks.from_dense(other)
     assert masks.intersection(others) == Masks.from_dense(dense & other)

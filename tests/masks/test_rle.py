@@ -109,7 +109,7 @@ def test_no_run_lengths_need_a_size() -> None:
 
 
 @pytest.mark.shared_data
-def test_real_crowds_decode_as_in_pycocotools(shared_data) -> None:  # noqa: ANN001
+def test_real_crowds_decode_as_in_pycocotools(shared_data) -> None:
     import json
 
     for folder, name in (("nuclei", "val.json"), ("coco128", "instances.json")):

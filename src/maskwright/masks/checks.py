@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float32, Float64, Int32, Int64, Integer
 from maskwright.errors import MaskError
 
 __all__ = [
+    "check_same_size",
     "checked_binary",
     "checked_boxes",
     "checked_crop_box",
@@ -18,9 +19,11 @@ __all__ = [
     "checked_indices",
     "checked_label_map",
     "checked_matrix",
+    "checked_offsets",
     "checked_runs",
     "checked_size",
     "checked_values",
+    "chosen_indices",
 ]
 
 
@@ -37,14 +40,31 @@ def checked_size(image_size: Any) -> tuple[int, int]:
     return height, width
 
 
+def check_same_size(size: tuple[int, int], other: tuple[int, int]) -> None:
+    """Raise a MaskError for masks of two pictures of different size."""
+    if size != other:
+        raise MaskError(
+            f"masks of a {size} and of a {other} picture cannot be combined: bring one to the "
+            "other's frame with warp_affine first"
+        )
+
+
 def checked_runs(runs: Any) -> Int32[np.ndarray, "r 3"]:
-    """(r, 3) int32."""
+    """(r, 3) int32, read-only."""
     array = np.asarray(runs)
     if array.size == 0:
-        return np.zeros((0, 3), np.int32)
+        return _frozen(np.zeros((0, 3), np.int32))
     if array.ndim != 2 or array.shape[1] != 3 or array.dtype.kind not in "iu":
         raise MaskError(f"runs must be (r, 3) integers, got {array.shape} {array.dtype}")
-    return np.ascontiguousarray(array, np.int32)
+    return _frozen(np.ascontiguousarray(array, np.int32))
+
+
+def checked_offsets(offsets: Any) -> Int64[np.ndarray, " n+1"]:
+    """(n + 1,) int64, read-only."""
+    array = np.asarray(offsets)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise MaskError(f"offsets must be (n + 1,) integers, got {array.shape} {array.dtype}")
+    return _frozen(np.ascontiguousarray(array, np.int64))
 
 
 def checked_boxes(boxes: Any, num_boxes: int | None = None) -> Float32[np.ndarray, "n 4"]:
@@ -92,7 +112,22 @@ def checked_binary(array: Any, name: str, ndim: int) -> np.ndarray:
         return pixels
     if pixels.dtype.kind not in "iu":
         raise MaskError(f"{name} must be boolean or integer, got {pixels.dtype}: compare it first")
-    return pixels != 0
+    is_set: np.ndarray = pixels != 0
+    return is_set
+
+
+def chosen_indices(index: Any, num_masks: int) -> Int64[np.ndarray, " m"]:
+    """The objects that an integer, a slice, integers or a boolean per object choose."""
+    everything = np.arange(num_masks)
+    if isinstance(index, slice):
+        return everything[index]
+    if np.ndim(index) == 0:
+        if not -num_masks <= index < num_masks:
+            raise IndexError(f"mask {index} of {num_masks}")
+        return everything[[int(index)]]
+    listed = np.asarray(index)
+    chosen: np.ndarray = everything[listed if listed.size else listed.astype(np.int64)]
+    return chosen
 
 
 def checked_label_map(label_map: Any) -> Integer[np.ndarray, "h w"]:
@@ -164,3 +199,10 @@ def checked_matrix(matrix: Any) -> Float64[np.ndarray, "2 3"]:
     if array.shape != (2, 3):
         raise MaskError(f"affine map must be (2, 3), got {array.shape}")
     return array
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    """A read-only view, so that the caller's own array stays writeable."""
+    view = array.view()
+    view.flags.writeable = False
+    return view

@@ -8,6 +8,8 @@ float32 in torchvision's order, so that results are equal to the last bit.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float32, Int64
 
@@ -99,6 +101,6 @@ def _samples(
 
 
 @kernel
-def _pixel(bitmap: np.ndarray, y: int, x: int) -> float:
+def _pixel(bitmap: np.ndarray, y: int, x: int) -> Any:
     inside = 0 <= y < bitmap.shape[0] and 0 <= x < bitmap.shape[1]
     return np.float32(bitmap[y, x]) if inside else np.float32(0)

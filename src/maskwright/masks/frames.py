@@ -7,9 +7,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from maskwright.masks.runs import Runs, offsets_of, sort_and_unite
+from maskwright.masks.runs import (
+    Runs,
+    bitmap_to_runs,
+    join_runs,
+    offsets_of,
+    run_boxes,
+    runs_to_bitmap,
+    sort_and_unite,
+)
 
-__all__ = ["crop_runs", "mirror_across", "mirror_down", "turned_bitmap"]
+__all__ = ["crop_runs", "mirror_across", "mirror_down", "quarter_turn"]
 
 
 def crop_runs(runs: np.ndarray, offsets: np.ndarray, box: tuple[int, int, int, int]) -> Runs:
@@ -33,12 +41,14 @@ def mirror_down(runs: np.ndarray, offsets: np.ndarray, height: int) -> Runs:
     )
 
 
-def turned_bitmap(
-    bitmap: np.ndarray, corner: tuple[int, int], image_size: tuple[int, int]
-) -> tuple[np.ndarray, tuple[int, int]]:
-    """A bitmap and its corner after a quarter turn of the picture, anti-clockwise."""
-    x, y = corner
-    return np.rot90(bitmap), (y, image_size[1] - x - bitmap.shape[1])
+def quarter_turn(runs: np.ndarray, offsets: np.ndarray, width: int) -> Runs:
+    """A quarter turn anti-clockwise of a picture of this width; decodes one mask at a time."""
+    parts: list[Runs] = []
+    for i, (x1, y1, x2, y2) in enumerate(run_boxes(runs, offsets).tolist()):
+        bitmap = runs_to_bitmap(runs[offsets[i] : offsets[i + 1]], x1, y1, y2 - y1, x2 - x1)
+        turned = bitmap_to_runs(np.rot90(bitmap), y1, width - x2)
+        parts.append((turned, np.array([0, len(turned)])))
+    return join_runs(parts)
 
 
 def _sorted(runs: np.ndarray, offsets: np.ndarray) -> Runs:

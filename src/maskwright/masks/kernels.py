@@ -15,12 +15,21 @@ from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any
 
-__all__ = ["intrinsic", "kernel"]
+__all__ = ["inlined", "intrinsic", "kernel"]
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate a function of arrays and numbers so that Numba compiles it at its first call."""
     return _Lazy(function, _njit)
+
+
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a small part of a kernel: its code is copied to where it is called.
+
+    A call of another kernel costs up to 50 ns, for it counts references to the arrays it passes;
+    that is too much inside a loop over runs.
+    """
+    return _Lazy(function, _inlined)
 
 
 def intrinsic(codegen: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,6 +75,12 @@ def _njit(function: Callable[..., Any]) -> Any:
             stacklevel=2,
         )
         return njit(error_model="numpy")(function)
+
+
+def _inlined(function: Callable[..., Any]) -> Any:
+    from numba import njit
+
+    return njit(error_model="numpy", inline="always")(function)
 
 
 def _intrinsic(codegen: Callable[..., Any]) -> Any:

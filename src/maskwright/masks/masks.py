@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -57,12 +56,10 @@ class Masks:
     def __init__(self, image_size: Sequence[int], runs: Any, offsets: Any) -> None:
         self.image_size = checks.checked_size(image_size)
         self.runs = checks.checked_runs(runs)
-        self.offsets = np.ascontiguousarray(offsets, np.int64)
+        self.offsets = checks.checked_offsets(offsets)
         owner, fault = run_lists.find_fault(self.runs, self.offsets, *self.image_size)
         if fault:
             raise MaskError(f"mask {owner} of a {self.image_size} picture: {fault}")
-        self.runs.flags.writeable = False
-        self.offsets.flags.writeable = False
 
     @classmethod
     def empty(cls, image_size: Sequence[int]) -> Masks:
@@ -94,16 +91,8 @@ class Masks:
     @classmethod
     def from_boxes(cls, boxes: Any, image_size: Sequence[int]) -> Masks:
         """Filled boxes, (n, 4) xyxy: the pixels whose centre lies inside, cut to the picture."""
-        height, width = checks.checked_size(image_size)
-        corners = np.ceil(checks.checked_boxes(boxes).astype(np.float64) - 0.5).astype(np.int64)
-        corners = np.clip(corners, 0, [width, height, width, height])
-        filled = (corners[:, 2:] > corners[:, :2]).all(axis=1)
-        lengths = np.where(filled, corners[:, 2] - corners[:, 0], 0)
-        offsets = run_lists.offsets_of(lengths)
-        owners = np.repeat(np.arange(len(corners)), lengths)
-        x = np.arange(offsets[-1]) - offsets[owners] + corners[owners, 0]
-        runs = np.stack([x, corners[owners, 1], corners[owners, 3]], axis=1)
-        return cls((height, width), runs, offsets)
+        size = checks.checked_size(image_size)
+        return cls(size, *run_lists.boxes_to_runs(checks.checked_boxes(boxes), size))
 
     @classmethod
     def from_rle(
@@ -116,8 +105,7 @@ class Masks:
             image_size: The size they must be of; None takes that of the first.
 
         Raises:
-            MaskError: Damaged text, another size, or counts that do not sum to the picture; it
-                names the index of the mask.
+            MaskError: Damaged text, another size, or counts that do not sum to the picture.
 
         >>> Masks.from_rle([{"size": [2, 3], "counts": [1, 2, 3]}]).to_dense().astype(int)
         array([[[0, 1, 0],
@@ -137,8 +125,8 @@ class Masks:
             image_size: (height, width) of the picture; what lies outside is cut off.
 
         Raises:
-            MaskError: An odd number of coordinates, fewer than three points, or coordinates that
-                are not finite; it names the index of the object.
+            MaskError: An odd number of coordinates, fewer than three points, or NaN; it names the
+                index of the object.
 
         >>> Masks.from_polygons([[[0, 0, 3, 0, 3, 2, 0, 2]]], (3, 4)).area
         array([6])
@@ -152,12 +140,8 @@ class Masks:
     ) -> Masks:
         """Masks of outlines with holes: the pixels whose centre lies inside; see `to_polygons`.
 
-        Args:
-            objects: Per object a list of outlines, united; corners may be fractions of pixels.
-            image_size: (height, width) of the picture; what lies outside is cut off.
-
-        Raises:
-            MaskError: As for `from_polygons`.
+        The outlines of an object are united; corners may be fractions of pixels and lie outside
+        the picture. Raises a MaskError as `from_polygons` does.
         """
         size = checks.checked_size(image_size)
         return cls(size, *outlines.rasterise_outlines(objects, size))
@@ -182,27 +166,21 @@ class Masks:
 
         Equal, bit for bit, to torchvision's `paste_masks_in_image(crops[:, None], boxes,
         image_size) > threshold` for float32 crops and boxes, as torch computes it on this
-        processor: with the AVX2 and AVX512 kernels (also 64-bit ARM) multiply and add are fused,
-        with ATEN_CPU_CAPABILITY=default they are not; both are followed. Where torchvision fails
-        (boxes beyond the left or top border), the masks are empty. Nothing of the size of the
-        picture is allocated.
+        processor: its AVX2 and AVX512 kernels fuse multiply and add, its default ones do not; both
+        are followed. Where torchvision fails (a box wholly to the left of the picture or above
+        it), the mask is empty. Nothing of the size of the picture is allocated.
 
         Args:
-            crops: (n, s, s) floating point probabilities in the frame of each box; used as
-                float32.
-            boxes: (n, 4) xyxy pixels; used as float32. They may lie beyond the picture.
+            crops: (n, s, s) probabilities in the frame of each box, used as float32.
+            boxes: (n, 4) xyxy pixels, used as float32; they may lie beyond the picture.
             image_size: (height, width) of the picture.
             threshold: A pixel is set where its probability is greater; 0 to 1.
 
         Raises:
             MaskError: Wrong shapes or dtypes, or values that are not finite.
 
-        >>> crops = np.full((1, 2, 2), 0.9)
-        >>> Masks.paste(crops, [[1, 1, 4, 3]], (4, 5)).to_dense()[0].astype(int)
-        array([[0, 0, 0, 0, 0],
-               [0, 1, 1, 1, 0],
-               [0, 1, 1, 1, 0],
-               [0, 0, 0, 0, 0]])
+        >>> Masks.paste(np.full((1, 28, 28), 0.9), [[20, 10, 60, 40]], (80, 100)).boxes
+        array([[20.,  9., 60., 41.]], dtype=float32)
         """
         probs = checks.checked_crops(crops)
         corners = checks.checked_boxes(boxes, len(probs))
@@ -220,29 +198,21 @@ class Masks:
         """
         if not parts:
             raise MaskError("concatenate needs at least one Masks, to know the image size")
-        for index, part in enumerate(parts):
-            if part.image_size != parts[0].image_size:
-                raise MaskError(
-                    f"part {index} is of a {part.image_size} picture, part 0 of "
-                    f"{parts[0].image_size}: all must be of one size"
-                )
-        return cls(parts[0].image_size, *run_lists.join_runs([(p.runs, p.offsets) for p in parts]))
+        for part in parts:
+            checks.check_same_size(parts[0].image_size, part.image_size)
+        return cls(parts[0].image_size, *run_lists.join_runs([part._stored for part in parts]))
+
+    @property
+    def _stored(self) -> run_lists.Runs:
+        return self.runs, self.offsets
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
     def __getitem__(self, index: Any) -> Masks:
         """Select objects: an integer (Masks of one), a slice, integers, or a boolean per object."""
-        if isinstance(index, slice):
-            chosen = np.arange(len(self))[index]
-        elif np.ndim(index) == 0:
-            if not -len(self) <= index < len(self):
-                raise IndexError(f"mask {index} of {len(self)}")
-            chosen = np.array([index]) % len(self)
-        else:
-            listed = np.asarray(index)
-            chosen = np.arange(len(self))[listed if listed.size else listed.astype(np.int64)]
-        return Masks(self.image_size, *run_lists.select_runs(self.runs, self.offsets, chosen))
+        chosen = checks.chosen_indices(index, len(self))
+        return Masks(self.image_size, *run_lists.select_runs(*self._stored, chosen))
 
     def __iter__(self) -> Iterator[Masks]:
         return (self[i] for i in range(len(self)))
@@ -264,12 +234,12 @@ class Masks:
     @property
     def area(self) -> Int64[np.ndarray, " n"]:
         """Set pixels of each mask."""
-        return run_lists.run_areas(self.runs, self.offsets)
+        return run_lists.run_areas(*self._stored)
 
     @property
     def boxes(self) -> Float32[np.ndarray, "n 4"]:
         """Tight xyxy box of each mask in pixels; four zeros for an empty mask."""
-        return run_lists.run_boxes(self.runs, self.offsets).astype(np.float32)
+        return run_lists.run_boxes(*self._stored).astype(np.float32)
 
     def bitmap(self, index: int) -> tuple[UInt8[np.ndarray, "h w"], tuple[int, int]]:
         """One mask as 0 and 1 inside its tight box, and the (x, y) of its first pixel.
@@ -294,18 +264,13 @@ class Masks:
         The text equals what `pycocotools.mask.encode` writes, decoded to str.
 
         >>> Masks.from_boxes([[0, 0, 2, 1]], (2, 3)).to_coco()
-        [{'size': [2, 3], 'counts': '01112'}]
+        [{'size': [2, 3], 'counts': '01102'}]
         """
-        texts = rle.run_texts(self.runs, self.offsets, self.image_size)
-        return [{"size": list(self.image_size), "counts": text} for text in texts]
+        return rle.encode_packed(*self._stored, self.image_size)
 
     def to_uncompressed_rle(self) -> list[dict[str, Any]]:
         """COCO run lengths as lists of integers, beginning with the unset pixels."""
-        counts, offsets = rle.run_counts(self.runs, self.offsets, self.image_size)
-        return [
-            {"size": list(self.image_size), "counts": counts[begin:end].tolist()}
-            for begin, end in pairwise(offsets)
-        ]
+        return rle.encode_plain(*self._stored, self.image_size)
 
     def to_label_map(
         self, overlap: Literal["error", "first", "last"] = "error", values: Any = None
@@ -320,9 +285,7 @@ class Masks:
             MaskError: Objects that overlap where that is an error; it names two of them.
         """
         painted = checks.checked_values(values, len(self), overlap)
-        return label_maps.runs_to_label_map(
-            self.runs, self.offsets, self.image_size, overlap, painted
-        )
+        return label_maps.runs_to_label_map(*self._stored, self.image_size, overlap, painted)
 
     def to_polygons(self) -> list[list[outlines.Outline]]:
         """The exact outlines of each mask: one per part, with its holes.
@@ -331,9 +294,9 @@ class Masks:
         Parts that only touch at a corner are separate outlines.
 
         >>> Masks.from_boxes([[1, 0, 3, 2]], (2, 4)).to_polygons()[0][0].exterior.tolist()
-        [[1, 0], [3, 0], [3, 2], [1, 2]]
+        [[3, 0], [3, 2], [1, 2], [1, 0]]
         """
-        return outlines.trace_outlines(self.runs, self.offsets)
+        return outlines.trace_outlines(*self._stored)
 
     def iou(self, other: Masks, is_crowd: Any = None) -> Float64[np.ndarray, "n m"]:
         """Intersection over union of each mask with each of `other`, as pycocotools counts it.
@@ -343,11 +306,9 @@ class Masks:
             is_crowd: (m,) bool; where `other` is a crowd, the intersection is divided by the area
                 of the mask of `self` alone. None means no crowd.
         """
-        self._check_same_picture(other)
+        checks.check_same_size(self.image_size, other.image_size)
         crowds = checks.checked_flags(is_crowd, len(other))
-        return overlap.overlap_ratios(
-            (self.runs, self.offsets), (other.runs, other.offsets), crowds
-        )
+        return overlap.overlap_ratios(self._stored, other._stored, crowds)
 
     def union(self) -> Masks:
         """One mask, set where any mask is set; without masks, one empty mask."""
@@ -364,7 +325,7 @@ class Masks:
 
     def remove_overlaps(self) -> Masks:
         """Each mask without the pixels of the masks before it: the earlier object wins."""
-        parts = overlap.take_earlier_out(self.runs, self.offsets, self.image_size[0])
+        parts = overlap.take_earlier_out(*self._stored, self.image_size[0])
         return Masks(self.image_size, *parts)
 
     def boundary(self, dilation_ratio: float = 0.02) -> Masks:
@@ -375,7 +336,7 @@ class Masks:
                 Where a mask meets the border of the picture, that is edge too.
         """
         width = boundary.boundary_width(self.image_size, dilation_ratio)
-        band = boundary.boundary_runs(self.runs, self.offsets, self.image_size[0], width)
+        band = boundary.boundary_runs(*self._stored, self.image_size[0], width)
         return Masks(self.image_size, *band)
 
     def crop(self, box: Sequence[int]) -> Masks:
@@ -386,27 +347,22 @@ class Masks:
         """
         corners = checks.checked_crop_box(box, self.image_size)
         size = (corners[3] - corners[1], corners[2] - corners[0])
-        return Masks(size, *frames.crop_runs(self.runs, self.offsets, corners))
+        return Masks(size, *frames.crop_runs(*self._stored, corners))
 
     def flip_horizontal(self) -> Masks:
         """Left and right swapped."""
-        mirrored = frames.mirror_across(self.runs, self.offsets, self.image_size[1])
-        return Masks(self.image_size, *mirrored)
+        return Masks(self.image_size, *frames.mirror_across(*self._stored, self.image_size[1]))
 
     def flip_vertical(self) -> Masks:
         """Top and bottom swapped."""
-        mirrored = frames.mirror_down(self.runs, self.offsets, self.image_size[0])
-        return Masks(self.image_size, *mirrored)
+        return Masks(self.image_size, *frames.mirror_down(*self._stored, self.image_size[0]))
 
     def rotate90(self, k: int = 1) -> Masks:
         """The picture turned by k quarters anti-clockwise, like `numpy.rot90`."""
         turned = self
         for _ in range(k % 4):
-            bitmaps = [
-                frames.turned_bitmap(*turned.bitmap(i), turned.image_size)
-                for i in range(len(turned))
-            ]
-            turned = Masks.from_bitmaps(bitmaps, turned.image_size[::-1])
+            parts = frames.quarter_turn(*turned._stored, turned.image_size[1])
+            turned = Masks(turned.image_size[::-1], *parts)
         return turned
 
     def warp_affine(self, matrix: Any, image_size: Sequence[int]) -> Masks:
@@ -422,7 +378,7 @@ class Masks:
         """
         forward = checks.checked_matrix(matrix)
         size = checks.checked_size(image_size)
-        return Masks(size, *warp.warp_runs(self.runs, self.offsets, forward, size))
+        return Masks(size, *warp.warp_runs(*self._stored, forward, size))
 
     def crop_resize(
         self, boxes: Any, indices: Any, size: int
@@ -441,25 +397,16 @@ class Masks:
         chosen = checks.checked_indices(indices, len(corners), len(self))
         if size < 1:
             raise MaskError(f"size must be 1 or more, got {size}")
-        return crop_resize.crop_and_resize(
-            self.runs, self.offsets, self.image_size, corners, chosen, size
-        )
+        return crop_resize.crop_and_resize(*self._stored, self.image_size, corners, chosen, size)
 
     def _combined(self, other: Masks, combine: Callable[..., run_lists.Runs]) -> Masks:
-        self._check_same_picture(other)
+        checks.check_same_size(self.image_size, other.image_size)
         if len(other) not in (1, len(self)):
             raise MaskError(f"wanted {len(self)} masks or one to combine with, got {len(other)}")
         if len(other) != len(self):
             other = other[np.zeros(len(self), np.int64)]
-        mine, theirs = (self.runs, self.offsets), (other.runs, other.offsets)
-        return Masks(self.image_size, *combine(mine, theirs, self.image_size[0]))
-
-    def _check_same_picture(self, other: Masks) -> None:
-        if self.image_size != other.image_size:
-            raise MaskError(
-                f"masks of a {self.image_size} and of a {other.image_size} picture cannot be "
-                "compared: resize one with warp_affine first"
-            )
+        combined = combine(self._stored, other._stored, self.image_size[0])
+        return Masks(self.image_size, *combined)
 
 
 def _stack(parts: list[np.ndarray]) -> run_lists.Runs:

@@ -25,14 +25,19 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from maskwright.masks.kernels import intrinsic, kernel
+from maskwright.masks.kernels import inlined, intrinsic, kernel
 from maskwright.masks.runs import Runs
 
 __all__ = ["grown_boxes", "paste_runs", "torch_fuses"]
 
-_Taps = tuple[np.ndarray, np.ndarray]  # lower entry (k,), weights of it and the next (2, k)
+# For each column or row of a box: the entry of the grid before it, and the weights of that entry
+# and of the next.
+_Taps = tuple[np.ndarray, np.ndarray, np.ndarray]
+_Corners = tuple[Any, Any, Any, Any]  # of a cell: upper left, upper right, lower left, lower right
+_Pair = tuple[Any, Any]
+_Levels = tuple[Any, Any, Any]  # surely not above the threshold, the threshold, surely above it
 
-_FOUR_CORNERS_BELOW = 128  # ATen, UpSampleKernel.cpp, _use_vectorized_kernel_cond_2d
+_FOUR_CORNERS_UP_TO = 128  # ATen, UpSampleKernel.cpp, _use_vectorized_kernel_cond_2d
 # Rounding moves a value by less than 12 units of 2^-24 of the greatest entry of the crop (four
 # weights, four products, three sums); beyond twice that no later row can be on the other side.
 _MARGIN = 32 * 2.0**-24
@@ -98,11 +103,13 @@ def _paste(
         if left < right and top < bottom:
             grid[1:-1, 1:-1] = crops[i].T
             margin = np.float32(_MARGIN) * np.abs(crops[i]).max()
-            four = (x2 - x1 + 1) + (y2 - y1 + 1) <= _FOUR_CORNERS_BELOW
+            four = (x2 - x1 + 1) + (y2 - y1 + 1) <= _FOUR_CORNERS_UP_TO
             columns = _taps(side, x2 - x1 + 1, left - x1, right - x1, fused)
             rows = _taps(side, y2 - y1 + 1, top - y1, bottom - y1, fused)
+            levels = (threshold - margin, threshold, threshold + margin)
+            rows_per_cell = np.float32(y2 - y1 + 1) / np.float32(side)
             runs, count = _paste_one(
-                grid, columns, rows, left, top, threshold, margin, four, fused, runs, count
+                grid, columns, rows, (left, top), rows_per_cell, levels, four, fused, runs, count
             )
         offsets[i + 1] = count
     return runs[:count].copy(), offsets
@@ -110,24 +117,23 @@ def _paste(
 
 @kernel
 def _taps(size: int, resized: int, first: int, last: int, fused: bool) -> _Taps:
-    # The lower of the two entries each position reads, and the weights of both.
     lower = np.empty(last - first, np.int64)
-    weights = np.empty((2, last - first), np.float32)
+    near = np.empty(last - first, np.float32)
+    far = np.empty(last - first, np.float32)
     scale = np.float32(size) / np.float32(resized)
     half = np.float32(0.5)
     for k in range(last - first):
-        position = np.float32(first + k)
+        position: Any = np.float32(first + k)
         if size != resized:
             if fused:
                 position = _fma(scale, position + half, -half)
             else:
                 position = scale * (position + half) - half
         position = max(position, np.float32(0))
-        lower[k] = min(np.int64(position), size - 1)
-        share = min(position - np.float32(lower[k]), np.float32(1))
-        weights[0, k] = np.float32(1) - share
-        weights[1, k] = share
-    return lower, weights
+        lower[k] = min(int(position), size - 1)
+        far[k] = min(position - np.float32(lower[k]), np.float32(1))
+        near[k] = np.float32(1) - far[k]
+    return lower, near, far
 
 
 @kernel
@@ -135,79 +141,69 @@ def _paste_one(
     grid: np.ndarray,
     columns: _Taps,
     rows: _Taps,
-    left: int,
-    top: int,
-    threshold: Any,
-    margin: Any,
+    corner: tuple[int, int],
+    rows_per_cell: Any,
+    levels: _Levels,
     four: bool,
     fused: bool,
     runs: np.ndarray,
     count: int,
 ) -> tuple[np.ndarray, int]:
     side = len(grid)
-    sources, across = columns
-    _, down = rows
-    firsts = _first_rows(rows[0], side)
-    low, high = threshold - margin, threshold + margin
-    bands = np.empty((side, 3), np.int64)  # (cell row or -1 where all is set, first row, last row)
+    sources, near_x, far_x = columns
+    _, near_y, far_y = rows
+    firsts = _first_of_each(rows[0], side)
+    bands = np.empty((side, 3), np.int64)
     num_bands, source = 0, -1
     for k in range(len(sources)):
         if sources[k] != source:
             source = sources[k]
             here, beside = grid[source], grid[min(source + 1, side - 1)]
-            num_bands = _find_bands(here, beside, firsts, low, high, bands)
-        if count + down.shape[1] // 2 + 2 > len(runs):
-            grown = np.empty((2 * len(runs) + down.shape[1], 3), np.int32)
+            num_bands = _find_bands(here, beside, firsts, levels, bands)
+        if count + len(near_y) // 2 + 2 > len(runs):
+            grown = np.empty((2 * len(runs) + len(near_y), 3), np.int32)
             grown[:count] = runs[:count]
             runs = grown
-        begin = count
+        begin, x, y = count, corner[0] + k, corner[1]
+        across = (near_x[k], far_x[k])
         for band in range(num_bands):
             cell, first, last = bands[band, 0], bands[band, 1], bands[band, 2]
             if cell < 0:
-                count = _add(runs, begin, count, left + k, top + first, top + last)
+                count = _add(runs, begin, count, x, y + first, y + last)
                 continue
-            next_cell = min(cell + 1, side - 1)
-            corners = (here[cell], beside[cell], here[next_cell], beside[next_cell])
-            weights = (across[0, k], across[1, k])
-            upper = _blend(corners[0], weights[0], corners[1], weights[1], fused)
-            lower = _blend(corners[2], weights[0], corners[3], weights[1], fused)
-            if upper > high and lower > high:
-                count = _add(runs, begin, count, left + k, top + first, top + last)
-                continue
-            if upper < low and lower < low:
-                continue
-            # Walk away from the crossing until the value is clearly on the side of either end.
-            share = (threshold - upper) / (lower - upper) if lower != upper else np.float32(0)
-            start = _guess(share, down[1], first, last)
-            falling = lower < upper
-            early = start
-            while early > first:
-                value = _value(corners, weights, upper, lower, down, early - 1, four, fused)
-                if (value > high) if falling else (value < low):
-                    break
-                early -= 1
-            late = start
-            while late < last:
-                value = _value(corners, weights, upper, lower, down, late, four, fused)
-                if (value < low) if falling else (value > high):
-                    break
-                late += 1
+            below = min(cell + 1, side - 1)
+            corners = (here[cell], beside[cell], here[below], beside[below])
+            ends = _blend_ends(corners, across, fused)
+            early, late, falling = _find_crossing(
+                corners,
+                across,
+                ends,
+                near_y,
+                far_y,
+                first,
+                last,
+                rows_per_cell,
+                levels,
+                four,
+                fused,
+            )
             if falling and early > first:
-                count = _add(runs, begin, count, left + k, top + first, top + early)
+                count = _add(runs, begin, count, x, y + first, y + early)
             for row in range(early, late):
-                if _value(corners, weights, upper, lower, down, row, four, fused) > threshold:
-                    count = _add(runs, begin, count, left + k, top + row, top + row + 1)
+                value = _value(corners, across, ends, near_y[row], far_y[row], four, fused)
+                if value > levels[1]:
+                    count = _add(runs, begin, count, x, y + row, y + row + 1)
             if not falling and late < last:
-                count = _add(runs, begin, count, left + k, top + late, top + last)
+                count = _add(runs, begin, count, x, y + late, y + last)
     return runs, count
 
 
 @kernel
-def _first_rows(lower: np.ndarray, side: int) -> np.ndarray:
-    # firsts[j]:firsts[j + 1] are the rows that lie between entries j and j + 1 of the grid.
+def _first_of_each(lower: np.ndarray, side: int) -> np.ndarray:
+    # firsts[j]:firsts[j + 1] are the positions that lie between entries j and j + 1 of the grid.
     firsts = np.full(side + 1, len(lower), np.int64)
-    for row in range(len(lower) - 1, -1, -1):
-        firsts[lower[row]] = row
+    for k in range(len(lower) - 1, -1, -1):
+        firsts[lower[k]] = k
     for j in range(side - 1, -1, -1):
         firsts[j] = min(firsts[j], firsts[j + 1])
     return firsts
@@ -215,20 +211,23 @@ def _first_rows(lower: np.ndarray, side: int) -> np.ndarray:
 
 @kernel
 def _find_bands(
-    here: np.ndarray, beside: np.ndarray, firsts: np.ndarray, low: Any, high: Any, bands: np.ndarray
+    here: np.ndarray,
+    beside: np.ndarray,
+    firsts: np.ndarray,
+    levels: _Levels,
+    bands: np.ndarray,
 ) -> int:
-    # The rows of one column of cells that are set for sure, merged, and those that may be.
+    # Of one column of cells, (cell, first row, last row) of those that may be set, in part or
+    # whole; neighbours that are surely set are joined and have -1 for the cell.
     side = len(here)
     count = 0
     for j in range(side):
         if firsts[j] == firsts[j + 1]:
             continue
         below = min(j + 1, side - 1)
-        least = min(here[j], beside[j], here[below], beside[below])
-        most = max(here[j], beside[j], here[below], beside[below])
-        if most < low:
+        if max(here[j], beside[j], here[below], beside[below]) < levels[0]:
             continue
-        surely = least > high
+        surely = min(here[j], beside[j], here[below], beside[below]) > levels[2]
         if surely and count and bands[count - 1, 0] < 0 and bands[count - 1, 2] == firsts[j]:
             bands[count - 1, 2] = firsts[j + 1]
             continue
@@ -239,47 +238,70 @@ def _find_bands(
     return count
 
 
-@kernel
-def _blend(a: Any, a_weight: Any, b: Any, b_weight: Any, fused: bool) -> Any:
-    return _fma(a, a_weight, b * b_weight) if fused else a * a_weight + b * b_weight
-
-
-@kernel
-def _value(
-    corners: Any,
-    weights: Any,
-    upper: Any,
-    lower: Any,
-    down: np.ndarray,
-    row: int,
+@inlined
+def _find_crossing(
+    corners: _Corners,
+    across: _Pair,
+    ends: _Pair,
+    near_y: np.ndarray,
+    far_y: np.ndarray,
+    first: int,
+    last: int,
+    rows_per_cell: Any,
+    levels: _Levels,
     four: bool,
     fused: bool,
+) -> tuple[int, int, bool]:
+    # Where a column of a cell falls, rows before `early` are surely set and rows from `late` on
+    # surely not; where it does not fall, the other way round. From a guess it walks both ways until
+    # the value is clearly on the side of that end: values are monotone but for rounding, so all
+    # further ones are too.
+    low, threshold, high = levels
+    falling = ends[1] < ends[0]
+    early = first
+    if ends[0] != ends[1]:
+        # The first row past the crossing; a wrong guess costs time, never a pixel.
+        share = (threshold - ends[0]) / (ends[1] - ends[0])
+        guess = np.float32(last - first) - (far_y[last - 1] - share) * rows_per_cell
+        if guess > 0:
+            early = last if guess >= last - first else first + int(guess)
+    late = early
+    while early > first:
+        value = _value(corners, across, ends, near_y[early - 1], far_y[early - 1], four, fused)
+        if (value > high) if falling else (value < low):
+            break
+        early -= 1
+    while late < last:
+        value = _value(corners, across, ends, near_y[late], far_y[late], four, fused)
+        if (value < low) if falling else (value > high):
+            break
+        late += 1
+    return early, late, falling
+
+
+@inlined
+def _blend_ends(corners: _Corners, across: _Pair, fused: bool) -> _Pair:
+    # The values of one column at the upper and the lower end of a cell.
+    a, b, c, d = corners
+    if fused:
+        return _fma(a, across[0], b * across[1]), _fma(c, across[0], d * across[1])
+    return a * across[0] + b * across[1], c * across[0] + d * across[1]
+
+
+@inlined
+def _value(
+    corners: _Corners, across: _Pair, ends: _Pair, near: Any, far: Any, four: bool, fused: bool
 ) -> Any:
     if not four:
-        return _blend(upper, down[0, row], lower, down[1, row], fused)
-    a, b = down[0, row] * weights[0], down[0, row] * weights[1]
-    c, d = down[1, row] * weights[0], down[1, row] * weights[1]
+        return _fma(ends[0], near, ends[1] * far) if fused else ends[0] * near + ends[1] * far
+    a, b, c, d = near * across[0], near * across[1], far * across[0], far * across[1]
     if fused:
         pair = _fma(a, corners[0], b * corners[1])
         return _fma(d, corners[3], _fma(c, corners[2], pair))
     return a * corners[0] + b * corners[1] + c * corners[2] + d * corners[3]
 
 
-@kernel
-def _guess(share: Any, shares: np.ndarray, first: int, last: int) -> int:
-    # The row nearest to where the share of the lower end is `share`; a guess costs time if it is
-    # wrong, never a pixel.
-    if last - first < 2:
-        return first
-    step = shares[first + 1] - shares[first]
-    if not step > 0:
-        return first
-    return first + min(
-        max(np.int64((share - shares[first]) / step + np.float32(1)), 0), last - first
-    )
-
-
-@kernel
+@inlined
 def _add(runs: np.ndarray, begin: int, count: int, x: int, top: int, bottom: int) -> int:
     if count > begin and runs[count - 1, 2] == top:
         runs[count - 1, 2] = bottom

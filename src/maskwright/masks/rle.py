@@ -11,6 +11,7 @@ Shapes: n objects, c counts, b bytes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,22 +20,30 @@ from maskwright.errors import MaskError
 from maskwright.masks.kernels import kernel
 from maskwright.masks.runs import Runs, offsets_of, spans_to_runs
 
-__all__ = ["decode_rles", "run_counts", "run_texts"]
+__all__ = ["decode_rles", "encode_packed", "encode_plain"]
 
 
-def run_counts(
+def encode_plain(
     runs: np.ndarray, offsets: np.ndarray, image_size: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The counts of every object, one after the other, and their offsets."""
-    counts: tuple[np.ndarray, np.ndarray] = _run_counts(runs, offsets, *image_size)
-    return counts
+) -> list[dict[str, Any]]:
+    """`{"size": [h, w], "counts": [...]}` of every object."""
+    counts, ends = _run_counts(runs, offsets, *image_size)
+    return [
+        {"size": list(image_size), "counts": counts[begin:end].tolist()}
+        for begin, end in pairwise(ends.tolist())
+    ]
 
 
-def run_texts(runs: np.ndarray, offsets: np.ndarray, image_size: tuple[int, int]) -> list[str]:
-    """The text form of every object, equal to what pycocotools writes."""
+def encode_packed(
+    runs: np.ndarray, offsets: np.ndarray, image_size: tuple[int, int]
+) -> list[dict[str, Any]]:
+    """`{"size": [h, w], "counts": "..."}` of every object."""
     packed, ends = _pack(*_run_counts(runs, offsets, *image_size))
     text = packed.tobytes().decode("ascii")
-    return [text[ends[i] : ends[i + 1]] for i in range(len(ends) - 1)]
+    return [
+        {"size": list(image_size), "counts": text[begin:end]}
+        for begin, end in pairwise(ends.tolist())
+    ]
 
 
 def decode_rles(
@@ -174,7 +183,7 @@ def _unpack(packed: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.nda
         first = k
         b = offsets[owner]
         while b < offsets[owner + 1]:
-            value, shift, more = 0, 0, True
+            value, shift, more = np.int64(0), 0, True
             while more:
                 if b == offsets[owner + 1] or shift > 55:
                     return counts, count_offsets, owner

@@ -10,13 +10,14 @@ Shapes: n objects, r runs, s spans, (h, w) size of a picture or of a bitmap.
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64, UInt8
+from jaxtyping import Bool, Float32, Int32, Int64, UInt8
 
 from maskwright.masks.kernels import kernel
 
 __all__ = [
     "Runs",
     "bitmap_to_runs",
+    "boxes_to_runs",
     "find_fault",
     "join_runs",
     "offsets_of",
@@ -38,7 +39,8 @@ def run_areas(runs: Int32[np.ndarray, "r 3"], offsets: Int64[np.ndarray, " n+1"]
     """Pixels of each object, (n,) int64."""
     total = np.zeros(len(runs) + 1, np.int64)
     np.cumsum(runs[:, 2] - runs[:, 1], out=total[1:])
-    return total[offsets[1:]] - total[offsets[:-1]]
+    areas: np.ndarray = total[offsets[1:]] - total[offsets[:-1]]
+    return areas
 
 
 def run_boxes(
@@ -81,6 +83,19 @@ def offsets_of(lengths: np.ndarray) -> Int64[np.ndarray, " n+1"]:
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return offsets
+
+
+def boxes_to_runs(boxes: Float32[np.ndarray, "n 4"], image_size: tuple[int, int]) -> Runs:
+    """Runs of the pixels whose centres lie in xyxy boxes: x1 <= x < x2, y1 <= y < y2."""
+    height, width = image_size
+    corners = np.ceil(boxes.astype(np.float64) - 0.5)
+    corners = np.clip(corners, 0, [width, height, width, height]).astype(np.int32)
+    filled = (corners[:, 2:] > corners[:, :2]).all(axis=1)
+    offsets = offsets_of(np.where(filled, corners[:, 2] - corners[:, 0], 0))
+    owners = np.repeat(np.arange(len(corners)), np.diff(offsets))
+    x = np.arange(offsets[-1]) - offsets[owners] + corners[owners, 0]
+    runs = np.stack([x, corners[owners, 1], corners[owners, 3]], axis=1)
+    return runs.astype(np.int32), offsets
 
 
 def bitmap_to_runs(bitmap: Bool[np.ndarray, "h w"], left: int, top: int) -> np.ndarray:
@@ -132,7 +147,8 @@ def toggles_to_runs(
         height: Rows of the picture.
         pixels: All pixels of the picture, where a last odd toggle ends.
     """
-    return spans_to_runs(*_toggles_to_spans(toggles, offsets, pixels), height)
+    starts, ends, span_offsets = _toggles_to_spans(toggles, offsets, pixels)
+    return spans_to_runs(starts, ends, span_offsets, height)
 
 
 def spans_to_runs(
