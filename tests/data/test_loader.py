@@ -49,6 +49,28 @@ def _same(left: Batch, right: Batch) -> bool:
     )
 
 
+@pytest.mark.parametrize("augmentation", [None, Augmentation(horizontal_flip=1.0)])
+def test_a_fixed_size_does_not_keep_the_aspect(
+    dataset: Dataset, augmentation: Augmentation | None
+) -> None:
+    loader = Loader(
+        dataset,
+        batch_size=3,
+        shuffle=False,
+        epochs=1,
+        fixed_size=(16, 40),
+        augmentation=augmentation,
+        size_divisor=1,
+    )
+    (batch,) = loader
+    assert batch.images.shape == (3, 3, 16, 40)
+    assert batch.image_sizes == ((16, 40),) * 3
+    assert batch.targets is not None
+    assert all(target.image_size == (16, 40) for target in batch.targets)
+    with pytest.raises(ConfigError, match="fixed_size must be at least 1, got 0"):
+        Loader(dataset, batch_size=3, fixed_size=(0, 40))
+
+
 def test_batches_hold_padded_pictures_and_targets_in_their_frame(dataset: Dataset) -> None:
     (batch,) = Loader(dataset, batch_size=3, shuffle=False, epochs=1, **SIZES)
     assert batch.images.dtype == torch.uint8

@@ -41,6 +41,13 @@ def test_the_expected_value_is_equation_4() -> None:
     np.testing.assert_allclose(found, (_probs(logits) * np.arange(17)).sum(axis=-1), rtol=1e-12)
 
 
+def test_autocast_does_not_round_the_expected_value() -> None:
+    logits = torch.randn((20, 17), generator=torch.Generator().manual_seed(0))
+    expected = expected_value(logits)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(expected_value(logits), expected)
+
+
 def test_the_distribution_loss_is_equation_6() -> None:
     rng = np.random.default_rng(2)
     logits, values = rng.normal(0, 2, (60, 9)), rng.uniform(0, 8, 60)

@@ -47,6 +47,8 @@ class Loader:
         batch_size: Pictures per step.
         short_side: Shorter side after the resize, see `maskwright.transforms.resized_size`.
         long_side: Most that the longer side may have after the resize.
+        fixed_size: (height, width) after the resize of every picture, whatever its aspect; None
+            keeps the aspect.
         augmentation: Random changes; None only resizes.
         transform: Takes the place of resize and augmentation.
         seed: Decides order and augmentation.
@@ -72,6 +74,7 @@ class Loader:
         batch_size: int,
         short_side: int = 800,
         long_side: int = 1333,
+        fixed_size: Size | None = None,
         augmentation: Augmentation | None = None,
         transform: Transform | None = None,
         seed: int = 0,
@@ -89,6 +92,7 @@ class Loader:
             ("size_divisor", size_divisor, 1),
             ("short_side", short_side, 1),
             ("long_side", long_side, 1),
+            ("fixed_size", min(fixed_size or (1, 1)), 1),
             ("seed", seed, 0),
             ("num_workers", num_workers, 0),
             ("start_step", start_step, 0),
@@ -98,7 +102,9 @@ class Loader:
         if transform is not None and augmentation is not None:
             raise ConfigError("transform takes the place of augmentation: give one of them")
         self._dataset = dataset
-        self._transform = transform or _make_transform(augmentation, short_side, long_side)
+        self._transform = transform or _make_transform(
+            augmentation, short_side, long_side, fixed_size
+        )
         self._stream = _Stream(len(dataset), batch_size, seed, shuffle, epochs, start_step)
         self._num_workers = num_workers
         self._size_divisor = size_divisor
@@ -231,16 +237,22 @@ class _PackedBatch:
 
 
 def _make_transform(
-    augmentation: Augmentation | None, short_side: int, long_side: int
+    augmentation: Augmentation | None, short_side: int, long_side: int, fixed_size: Size | None
 ) -> Transform:
-    if augmentation is None:
-        return partial(_resize, short_side=short_side, long_side=long_side)
-    return partial(augmentation.apply, short_side=short_side, long_side=long_side)
+    apply = _resize if augmentation is None else augmentation.apply
+    return partial(apply, short_side=short_side, long_side=long_side, fixed_size=fixed_size)
 
 
-def _resize(sample: Sample, rng: np.random.Generator, *, short_side: int, long_side: int) -> Sample:
+def _resize(
+    sample: Sample,
+    rng: np.random.Generator,
+    *,
+    short_side: int,
+    long_side: int,
+    fixed_size: Size | None,
+) -> Sample:
     del rng  # a transform is handed one; a resize needs none
-    return resize_sample(sample, short_side=short_side, long_side=long_side)
+    return resize_sample(sample, short_side=short_side, long_side=long_side, fixed_size=fixed_size)
 
 
 def _start_worker(worker: int) -> None:

@@ -43,7 +43,8 @@ def expected_value(logits: Float[Tensor, "*n m"]) -> Float[Tensor, "*n"]:
     tensor([1.0000, 1.5000])
     """
     values = torch.arange(logits.shape[-1], device=logits.device, dtype=logits.dtype)
-    return logits.softmax(dim=-1) @ values
+    # no matrix product, which autocast would round to 8 bits
+    return (logits.softmax(dim=-1) * values).sum(dim=-1)
 
 
 def distribution_focal_loss(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = ["Setting"]
 
@@ -16,9 +17,12 @@ class Setting:
         is_light: The part should be cheap: a processor trains it, not a GPU.
         small_object: Side of a square as large as small objects, in pixels of the batch.
         room: Detections per picture to make room for.
+        backbone: Config of the shared backbone, for a part with a network of its own, which may
+            then be of the same kind and start from the same weights; None where it is not known.
     """
 
     width: int
     is_light: bool
     small_object: float
     room: int
+    backbone: Any = None

@@ -115,7 +115,13 @@ class Augmentation:
         return translate(-window[1], -window[0]) @ matrix, (int(size[0]), int(size[1]))
 
     def apply(
-        self, sample: Sample, rng: np.random.Generator, *, short_side: int, long_side: int
+        self,
+        sample: Sample,
+        rng: np.random.Generator,
+        *,
+        short_side: int,
+        long_side: int,
+        fixed_size: Size | None = None,
     ) -> Sample:
         """Return the sample changed by one draw and resized.
 
@@ -124,9 +130,12 @@ class Augmentation:
             rng: Where randomness comes from.
             short_side: See `resized_size`.
             long_side: See `resized_size`.
+            fixed_size: See `resized_size`.
         """
         image_size = sample.targets.image_size
-        resized = resized_size(image_size, short_side=short_side, long_side=long_side)
+        resized = resized_size(
+            image_size, short_side=short_side, long_side=long_side, fixed_size=fixed_size
+        )
         matrix, size = self.draw_map(image_size, resized, rng)
         image = warp_image(sample.image, matrix, size, fill=self.fill)
         brightness, contrast, saturation, hue = 2 * rng.random(4) - 1
@@ -141,10 +150,14 @@ class Augmentation:
         return replace(sample, image=image, targets=warp_instances(sample.targets, matrix, size))
 
 
-def resize_sample(sample: Sample, *, short_side: int, long_side: int) -> Sample:
+def resize_sample(
+    sample: Sample, *, short_side: int, long_side: int, fixed_size: Size | None = None
+) -> Sample:
     """Return the sample resized by the rule of `resized_size`, unchanged otherwise."""
     height, width = sample.targets.image_size
-    size = resized_size((height, width), short_side=short_side, long_side=long_side)
+    size = resized_size(
+        (height, width), short_side=short_side, long_side=long_side, fixed_size=fixed_size
+    )
     if size == (height, width):
         return sample
     matrix = scale(size[1] / width, size[0] / height)

@@ -9,7 +9,9 @@ from maskwright.structures import Size
 __all__ = ["resized_size"]
 
 
-def resized_size(image_size: Size, *, short_side: int, long_side: int) -> Size:
+def resized_size(
+    image_size: Size, *, short_side: int, long_side: int, fixed_size: Size | None = None
+) -> Size:
     """Return the size that keeps the aspect and fits both bounds.
 
     The shorter side becomes `short_side` unless the longer one would pass `long_side`. Rule and
@@ -21,12 +23,16 @@ def resized_size(image_size: Size, *, short_side: int, long_side: int) -> Size:
         image_size: (height, width) in pixels.
         short_side: Wanted length of the shorter side.
         long_side: Most that the longer side may have.
+        fixed_size: The result whatever the picture, for networks that want one size; None for
+            the rule above.
 
     >>> resized_size((480, 640), short_side=800, long_side=1333)
     (800, 1066)
     >>> resized_size((100, 1000), short_side=800, long_side=1333)
     (133, 1333)
     """
+    if fixed_size is not None:
+        return fixed_size
     height, width = image_size
     factor = min(short_side / min(height, width), long_side / max(height, width))
     return max(1, math.floor(height * factor)), max(1, math.floor(width * factor))
