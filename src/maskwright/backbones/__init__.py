@@ -7,10 +7,23 @@ from typing import TypeAlias
 from maskwright.backbones.backbone import Backbone
 from maskwright.backbones.csp import CSP
 from maskwright.backbones.fpn import FPN
+from maskwright.backbones.mobilenet import MobileNet
 from maskwright.backbones.norm import Norm, norm_layer
 from maskwright.backbones.resnet import ResNet
 from maskwright.backbones.timm import Timm
+from maskwright.backbones.vgg import VGG
 
-BackboneConfig: TypeAlias = ResNet.Config | Timm.Config | CSP.Config
+BackboneConfig: TypeAlias = ResNet.Config | Timm.Config | CSP.Config | VGG.Config | MobileNet.Config
 
-__all__ = ["CSP", "FPN", "Backbone", "BackboneConfig", "Norm", "ResNet", "Timm", "norm_layer"]
+__all__ = [
+    "CSP",
+    "FPN",
+    "VGG",
+    "Backbone",
+    "BackboneConfig",
+    "MobileNet",
+    "Norm",
+    "ResNet",
+    "Timm",
+    "norm_layer",
+]
