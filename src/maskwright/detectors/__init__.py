@@ -8,9 +8,23 @@ from maskwright.detectors.box_head import BoxHead
 from maskwright.detectors.detector import Detector
 from maskwright.detectors.fast_rcnn import FastRCNN
 from maskwright.detectors.faster_rcnn import FasterRCNN
+from maskwright.detectors.rcnn import RCNN
 from maskwright.detectors.rpn import RPN
+from maskwright.detectors.ssd import SSD
 from maskwright.detectors.yolo import YOLO
 
-DetectorConfig: TypeAlias = FasterRCNN.Config | FastRCNN.Config | YOLO.Config
+DetectorConfig: TypeAlias = (
+    FasterRCNN.Config | FastRCNN.Config | RCNN.Config | YOLO.Config | SSD.Config
+)
 
-__all__ = ["RPN", "YOLO", "BoxHead", "Detector", "DetectorConfig", "FastRCNN", "FasterRCNN"]
+__all__ = [
+    "RCNN",
+    "RPN",
+    "SSD",
+    "YOLO",
+    "BoxHead",
+    "Detector",
+    "DetectorConfig",
+    "FastRCNN",
+    "FasterRCNN",
+]

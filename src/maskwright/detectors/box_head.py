@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation
 
 from maskwright.backbones import Norm, norm_layer
+from maskwright.detectors.proposal_sampling import sample_proposals
 from maskwright.ops import (
     BalancedSampler,
     Fraction,
@@ -28,7 +29,6 @@ from maskwright.ops import (
     Sampler,
     decode_boxes,
     encode_boxes,
-    match_targets,
     mean_over_pictures,
     pool_rois,
     pooled_levels,
@@ -151,23 +151,24 @@ class BoxHead(nn.Module):
         proposals: Sequence[Float[Tensor, "_ 4"]],
         targets: Sequence[Instances],
     ) -> tuple[Losses, list[Rois]]:
-        """Return the losses `classification` and `box`, and the positive RoIs of each picture.
-
-        The true boxes are proposals too, so that there is something to learn from the start.
-        """
+        """Return the losses `classification` and `box`, and the positive RoIs of each picture."""
         sampled = [
-            self._sample(boxes, target) for boxes, target in zip(proposals, targets, strict=True)
+            sample_proposals(
+                boxes,
+                target,
+                foreground=self.config.foreground_iou,
+                background=self.config.background_iou,
+                sampler=self.sampler,
+            )
+            for boxes, target in zip(proposals, targets, strict=True)
         ]
-        counts = [len(labels) for _, labels, _ in sampled]
-        rois = [
-            Rois(boxes=boxes[labels >= 0], labels=labels[labels >= 0], matched=matched)
-            for boxes, labels, matched in sampled
-        ]
+        counts = [len(each) for each in sampled]
+        rois = [each.rois for each in sampled]
         if not sum(counts):
             zero = zero_with_gradient(self)
             return {"classification": zero, "box": zero}, rois
-        logits, deltas = self(features, [boxes for boxes, _, _ in sampled])
-        labels = torch.cat([labels for _, labels, _ in sampled])  # (r,), background is -1
+        logits, deltas = self(features, [each.boxes for each in sampled])
+        labels = torch.cat([each.labels for each in sampled])  # (r,), background is -1
         classification = F.cross_entropy(logits, labels + 1, reduction="none")
         positive = torch.where(labels >= 0)[0]
         column = torch.zeros_like(positive) if deltas.shape[1] == 1 else labels[positive]
@@ -197,20 +198,3 @@ class BoxHead(nn.Module):
         boxes = decode_boxes(deltas, anchors, self.config.delta_weights)
         counts = [len(each) for each in proposals]
         return list(zip(torch.split(boxes, counts), torch.split(scores, counts), strict=True))
-
-    def _sample(self, proposals: Tensor, target: Instances) -> tuple[Tensor, Tensor, Tensor]:
-        """Return sampled boxes, their labels (-1 background) and the positives' targets."""
-        single = target.boxes if target.is_crowd is None else target.boxes[~target.is_crowd]
-        boxes = torch.cat((proposals, single.to(proposals)))
-        matched = match_targets(
-            boxes,
-            target,
-            foreground=self.config.foreground_iou,
-            background=self.config.background_iou,
-        )
-        chosen = torch.cat(self.sampler(matched)).sort().values
-        matched = matched[chosen]
-        positive = matched >= 0
-        labels = torch.full_like(matched, -1)
-        labels[positive] = target.labels[matched[positive]]
-        return boxes[chosen], labels, matched[positive]

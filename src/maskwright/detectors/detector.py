@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 from torch import nn
 
+from maskwright.backbones import Backbone
 from maskwright.structures import Batch, Features, Instances, Losses, Rois
 
 __all__ = ["Detector"]
@@ -28,4 +30,25 @@ class Detector(nn.Module, ABC):
 
         Scores fall along each result. At most `detections_per_image`, none below
         `score_threshold`, duplicates removed.
+        """
+
+    def prepare(self, backbone: Backbone) -> None:
+        """Make ready for the first step of a training, once; most detectors need nothing.
+
+        Args:
+            backbone: The shared one, with the weights it starts from, for a detector that has a
+                network of its own.
+        """
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether everything is learnt by steps, or `finish` has been called."""
+        return True
+
+    def finish(self, batches: Iterable[Batch]) -> None:
+        """Learn what is not learnt by steps, after the last one; most detectors need nothing.
+
+        Args:
+            batches: The training pictures as they are, with targets, on any device; they may be
+                gone through several times.
         """

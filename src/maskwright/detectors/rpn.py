@@ -80,6 +80,7 @@ class RPN(nn.Module):
             post_nms_train: Proposals of a picture in training.
             post_nms_test: The same in prediction.
             nms_threshold: IoU above which the lower score is a duplicate.
+            score_threshold: Proposals score at least this, from 0 to 1.
         """
 
         strides: tuple[PositiveCount, ...] | None = None
@@ -95,6 +96,7 @@ class RPN(nn.Module):
         post_nms_train: PositiveCount = 2000
         post_nms_test: PositiveCount = 1000
         nms_threshold: Fraction = 0.7
+        score_threshold: Fraction = 0.0
 
     def __init__(self, channels: Mapping[int, int], config: RPN.Config) -> None:
         super().__init__()
@@ -204,7 +206,7 @@ class RPN(nn.Module):
         self, boxes: Tensor, scores: Tensor, levels: Tensor, size: Size, post_nms: int
     ) -> Tensor:
         boxes = clip_boxes(boxes, size)
-        real = are_larger(boxes, _MIN_SIDE)
+        real = are_larger(boxes, _MIN_SIDE) & (scores >= self.config.score_threshold)
         boxes, scores, levels = boxes[real], scores[real], levels[real]
         best: Tensor = batched_nms(boxes, scores, levels, self.config.nms_threshold)
         return boxes[best[:post_nms]]

@@ -19,7 +19,10 @@ class MaskHead(nn.Module, ABC):
     def loss(
         self, features: Features, rois: Sequence[Rois], targets: Sequence[Instances]
     ) -> Losses:
-        """Return the losses, means over pictures; zero (with a gradient) where rois are empty."""
+        """Return the losses, means over pictures, with a gradient also where there are no RoIs.
+
+        Zero there, unless the head learns from every pixel (`ClassMapHead`).
+        """
 
     @abstractmethod
     def crops(self, features: Features, detections: Sequence[Instances]) -> list[Tensor]:
