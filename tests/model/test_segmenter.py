@@ -13,6 +13,7 @@ from contracts.made_up import batch_of, ellipses, one_of
 from maskwright.backbones import ResNet
 from maskwright.errors import ConfigError, DataError, ImageError
 from maskwright.model import InstanceSegmenter, apply_overrides
+from maskwright.model.picture_batches import normalise_pixels
 from maskwright.structures import Batch, Instances
 
 _SIZE = (64, 96)
@@ -41,7 +42,12 @@ def test_batches_equal_torchvisions(
     expected, _ = transform(pixels)
     batch = model.collate(images)
     assert list(batch.image_sizes) == expected.image_sizes
-    torch.testing.assert_close(model._normalise(batch), expected.tensors, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        normalise_pixels(batch, model.pixel_mean, model.pixel_std),
+        expected.tensors,
+        atol=1e-5,
+        rtol=1e-5,
+    )
     assert batch.original_sizes == ((70, 90), (120, 80))
 
 
@@ -52,7 +58,7 @@ def test_padding_is_zero_after_normalisation_for_any_batch(model: InstanceSegmen
         image_sizes=((20, 50),),
         original_sizes=((20, 50),),
     )
-    normalised = model._normalise(batch)
+    normalised = normalise_pixels(batch, model.pixel_mean, model.pixel_std)
     assert normalised[0, :, :20, :50].all()
     assert not normalised[0, :, 20:].any()
     assert not normalised[0, :, :, 50:].any()
@@ -109,23 +115,26 @@ def test_every_parameter_gets_a_gradient(config: InstanceSegmenter.Config) -> No
     assert without == []
 
 
+@pytest.mark.slow
 def test_one_batch_can_be_learnt_by_heart(config: InstanceSegmenter.Config) -> None:
     torch.manual_seed(0)
     backbone = ResNet.Config(depth=18, norm="group")
     model = InstanceSegmenter(replace(config, backbone=backbone), ("cat", "dog"))
     batch = _truth()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
-    for _ in range(60):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    for _ in range(220):
         optimizer.zero_grad()
         torch.stack(list(model(batch).values())).sum().backward()
         optimizer.step()
     for found, truth in zip(model.predict(batch), batch.targets, strict=True):
+        assert (found.scores[len(truth) :] < 0.5).all()
+        if not len(truth):
+            continue
         best = found[: len(truth)]
         iou = truth.masks.iou(best.masks)
-        assert (iou.max(axis=1, initial=0.0) > 0.65).all()
+        assert (iou.max(axis=1) > 0.65).all()
         assert best.labels[iou.argmax(axis=1)].tolist() == truth.labels.tolist()
-        assert (found.scores[: len(truth)] > 0.5).all()
-        assert (found.scores[len(truth) :] < 0.5).all()
+        assert (best.scores > 0.5).all()
 
 
 def test_inference_mode_and_training_mode_do_not_matter_to_a_prediction(

@@ -26,7 +26,8 @@ def load(
 
     Args:
         name_or_path: A model file (`RUN/best.safetensors`), a run folder, whose best model is
-            taken, or "torchvision/maskrcnn_resnet50_fpn" (or "..._v2") for torchvision's network.
+            taken, or "torchvision/maskrcnn_resnet50_fpn" or the like for torchvision's network
+            (`maskwright.model.torchvision_names` has all; only Mask R-CNN draws masks).
         weights: Of a torchvision network: the file of a state dict, or "download" for the official
             one. Nothing is downloaded without that word.
         class_names: Of a torchvision network with weights of your own, without background; None

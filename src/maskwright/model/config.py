@@ -83,7 +83,7 @@ def _build(config_class: Any, data: Any, path: str) -> Any:
     for name, value in data.items():
         _require_field(annotations, name, f"{path}.{name}" if path else str(name))
         below = f"{path}.{name}" if path else name
-        part = _part_class(annotations[name], value, below)
+        part = _part_class(annotations[name], value, below, default=_default(config_class, name))
         values[name] = value if part is None else _build(part, value, below)
     try:
         return TypeAdapter(config_class).validate_python(values)
@@ -110,7 +110,8 @@ def _assign(
         return
     if data[field] is None:
         data[field] = {}
-    below = _part_class(annotations[field], data[field], name)
+    default = _default(config_class, field)
+    below = _part_class(annotations[field], data[field], name, default=default)
     _assign(below, data[field], rest, value, name)
 
 
@@ -162,8 +163,19 @@ def _members(annotation: Any) -> tuple[Any, ...]:
     return (annotation,)
 
 
-def _part_class(annotation: Any, data: Any, path: str) -> Any:
-    """Return the config class that `data` describes; None where it is a plain value."""
+def _default(config_class: Any, name: str) -> Any:
+    """Return the default of a field; None where it has none."""
+    (field,) = (each for each in dataclasses.fields(config_class) if each.name == name)
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return None if field.default is dataclasses.MISSING else field.default
+
+
+def _part_class(annotation: Any, data: Any, path: str, *, default: Any) -> Any:
+    """Return the config class that `data` describes; None where it is a plain value.
+
+    Options without a kind are of the kind that `default`, the field's own, has.
+    """
     classes = _config_classes(annotation)
     if not classes or data is None:
         return None
@@ -171,6 +183,8 @@ def _part_class(annotation: Any, data: Any, path: str) -> Any:
         return classes[0]
     by_kind = {_kind(each): each for each in classes}
     kind = data.get("kind") if isinstance(data, Mapping) else data
+    if kind is None and isinstance(data, Mapping) and type(default) in classes:
+        return type(default)
     if kind is None and len(classes) == 1:
         return classes[0]
     if kind not in by_kind:

@@ -5,25 +5,30 @@ Shapes: b pictures, (h, w) of one picture, (H, W) of the padded batch, n objects
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Int32, UInt8
 from torch import Tensor, nn
 
 from maskwright.backbones import FPN, BackboneConfig, ResNet
 from maskwright.detectors import DetectorConfig, FasterRCNN
-from maskwright.errors import ConfigError, DataError, ImageError
-from maskwright.mask_heads import MaskHeadConfig, MaskRCNNHead
+from maskwright.errors import ConfigError, DataError
+from maskwright.mask_heads import ClassMapHead, MaskHeadConfig, MaskRCNNHead
 from maskwright.masks import Masks
+from maskwright.model.class_maps import class_maps_of
 from maskwright.model.config import config_from_dict, config_to_dict
+from maskwright.model.picture_batches import (
+    batch_to_device,
+    collate_pictures,
+    evaluating,
+    normalise_pixels,
+)
 from maskwright.ops import PositiveCount, scale_boxes
 from maskwright.structures import Batch, Features, Instances, Losses, Size
+from maskwright.transforms import resized_size
 
 __all__ = ["InstanceSegmenter"]
 
@@ -118,21 +123,11 @@ class InstanceSegmenter(nn.Module):
             ImageError: Not (h, w, 3) uint8, or without pixels.
             ValueError: No pictures.
         """
-        if not len(images):
-            raise ValueError("a batch needs at least one picture")
-        resized = [self._resize(image) for image in images]
-        sizes = tuple((each.shape[1], each.shape[2]) for each in resized)
-        multiple = self.config.size_multiple
-        height, width = (
-            math.ceil(max(side) / multiple) * multiple for side in zip(*sizes, strict=True)
-        )
-        padded = torch.zeros((len(images), 3, height, width), device=self.device)
-        for place, picture in zip(padded, resized, strict=True):
-            place[:, : picture.shape[1], : picture.shape[2]] = picture
-        return Batch(
-            images=padded,
-            image_sizes=sizes,
-            original_sizes=tuple((image.shape[0], image.shape[1]) for image in images),
+        return collate_pictures(
+            images,
+            size_of=self._network_size,
+            size_multiple=self.config.size_multiple,
+            device=self.device,
         )
 
     def forward(self, batch: Batch) -> Losses:
@@ -142,7 +137,7 @@ class InstanceSegmenter(nn.Module):
             DataError: The batch has no targets, or a target without a width or a height.
         """
         _check_targets(batch)
-        batch = _to_device(batch, self.device)
+        batch = batch_to_device(batch, self.device)
         features = self.features(batch)
         losses, rois = self.detector.loss(features, batch)
         if self.mask_head is None:
@@ -151,7 +146,7 @@ class InstanceSegmenter(nn.Module):
 
     def features(self, batch: Batch) -> Features:
         """Return the maps that detector and mask head read."""
-        features: Features = self.backbone(self._normalise(batch))
+        features: Features = self.backbone(normalise_pixels(batch, self.pixel_mean, self.pixel_std))
         return features if self.neck is None else self.neck(features)
 
     @torch.no_grad()
@@ -160,8 +155,8 @@ class InstanceSegmenter(nn.Module):
 
         The highest score comes first. The network is in evaluation mode meanwhile.
         """
-        batch = _to_device(replace(batch, targets=None), self.device)
-        with _evaluating(self):
+        batch = batch_to_device(replace(batch, targets=None), self.device)
+        with evaluating(self):
             features = self.features(batch)
             detections = self.detector.detect(features, batch)
             crops: Sequence[Tensor | None] = (
@@ -173,6 +168,26 @@ class InstanceSegmenter(nn.Module):
             self._finish(found, crop, original)
             for found, crop, original in zip(detections, crops, batch.original_sizes, strict=True)
         ]
+
+    @torch.no_grad()
+    def class_maps(self, batch: Batch) -> list[Int32[np.ndarray, "_ _"]]:
+        """Return per picture the class of each pixel of the original: 0 background, label + 1.
+
+        The network is in evaluation mode meanwhile.
+
+        Raises:
+            ConfigError: The mask head draws boxes one by one and has no class map.
+        """
+        head = self.mask_head
+        if not isinstance(head, ClassMapHead):
+            kind = "none" if self.config.mask_head is None else self.config.mask_head.kind
+            raise ConfigError(
+                f"a class map needs the mask head 'fcn' or 'deeplab', this model has {kind!r}"
+            )
+        batch = batch_to_device(replace(batch, targets=None), self.device)
+        with evaluating(self):
+            logits = head.class_logits(self.features(batch))
+        return class_maps_of(logits, batch)
 
     def _finish(self, found: Instances, crops: Tensor | None, original: Size) -> Instances:
         boxes = scale_boxes(found.boxes.cpu().float(), found.image_size, original)
@@ -190,41 +205,11 @@ class InstanceSegmenter(nn.Module):
             category_ids=self.category_ids,
         )
 
-    def _resize(self, image: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "3 _ _"]:
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-            raise ImageError(
-                f"a picture must be (h, w, 3) uint8 RGB, got {image.shape} {image.dtype}: "
-                "read it with maskwright.data.read_image"
-            )
-        height, width = image.shape[:2]
+    def _network_size(self, size: Size) -> Size:
         config = self.config
-        scale = min(config.short_side / min(height, width), config.long_side / max(height, width))
-        size = config.fixed_size or [max(1, math.floor(side * scale)) for side in (height, width)]
-        # a copy: torch takes neither read-only arrays nor mirrored ones
-        pixels = torch.from_numpy(image.copy()).to(self.device)
-        channels_first = pixels.permute(2, 0, 1)[None].float()
-        return F.interpolate(channels_first, size=size, mode="bilinear", align_corners=False)[0]
-
-    def _normalise(self, batch: Batch) -> Float[Tensor, "b 3 H W"]:
-        """Normalise the pixels; the padding is zero afterwards, in every channel."""
-        images = (batch.images.float() - self.pixel_mean) / self.pixel_std
-        for image, (height, width) in zip(images, batch.image_sizes, strict=True):
-            image[:, height:] = 0.0
-            image[:, :, width:] = 0.0
-        return images
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Put every module in evaluation mode, and back in training those that were."""
-    training = [module for module in model.modules() if module.training]
-    for module in training:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
+        return config.fixed_size or resized_size(
+            size, short_side=config.short_side, long_side=config.long_side
+        )
 
 
 def _check_targets(batch: Batch) -> None:
@@ -239,19 +224,3 @@ def _check_targets(batch: Batch) -> None:
                 f"{name}: object {int(flat.nonzero()[0])} has the box {box}, which has no area: "
                 "leave such objects out"
             )
-
-
-def _to_device(batch: Batch, device: torch.device) -> Batch:
-    targets = batch.targets
-    if targets is not None:
-        targets = tuple(_target_to_device(target, device) for target in targets)
-    return replace(batch, images=batch.images.to(device, non_blocking=True), targets=targets)
-
-
-def _target_to_device(target: Instances, device: torch.device) -> Instances:
-    return replace(
-        target,
-        boxes=target.boxes.to(device),
-        labels=target.labels.to(device),
-        is_crowd=None if target.is_crowd is None else target.is_crowd.to(device),
-    )
