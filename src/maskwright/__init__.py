@@ -41,6 +41,9 @@ _HOMES = {
     "train": "maskwright.recipes",
 }
 
+_PACKAGES = ("recipes",)
+"""Subpackages that can be used without an import of their own: `mw.recipes.compare(...)`."""
+
 __all__ = [
     "Dataset",
     "InstanceSegmenter",
@@ -62,6 +65,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(import_module(_HOMES[name]), name)
         globals()[name] = value
         return value
+    if name in _PACKAGES:
+        return import_module(f"maskwright.{name}")
     from maskwright.errors import nearest_name
 
     raise AttributeError(f"maskwright has no {name!r}.{nearest_name(name, __all__)}")

@@ -70,6 +70,17 @@ Examples:
     maskwright evaluate runs/first/best.safetensors all.json --subset test
     maskwright evaluate --predictions results.json --data val.json --json""",
 )
+app.command(
+    "maskwright.cli.compare:compare",
+    name="compare",
+    help="Train models alike, score and time them, and recommend one.",
+    help_epilogue="""\
+Examples:
+
+    maskwright compare annotations.json --models faster-rcnn+mask-rcnn,yolo+prototypes --out both
+    maskwright compare train.json --val val.json --budget 20m --out depths \\
+        --models faster-rcnn+mask-rcnn@resnet18,faster-rcnn+mask-rcnn@resnet50""",
+)
 
 _DOTTED = re.compile(r"--([a-z][a-z0-9_-]*(?:\.[a-z][a-z0-9_-]*)+)(?:=(.*))?", re.DOTALL)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from maskwright.recipes.choose import DataFacts, choose_recipe, data_facts, part_names
+from maskwright.recipes.comparison import ComparedModel, Comparison, compare
 from maskwright.recipes.recipe import PRESETS, Preset, Recipe
 from maskwright.recipes.run import TrainedRun
 from maskwright.recipes.scoring import predict_dataset, score_model
@@ -10,11 +11,14 @@ from maskwright.recipes.training_runs import resume, train
 
 __all__ = [
     "PRESETS",
+    "ComparedModel",
+    "Comparison",
     "DataFacts",
     "Preset",
     "Recipe",
     "TrainedRun",
     "choose_recipe",
+    "compare",
     "data_facts",
     "part_names",
     "predict_dataset",

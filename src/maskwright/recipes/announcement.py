@@ -31,10 +31,13 @@ def describe(recipe: Recipe) -> str:
     depth = getattr(model.backbone, "depth", "")
     length = [f"{recipe.num_steps} steps"] if recipe.num_steps else []
     length += [f"{recipe.minutes:g} minutes"] if recipe.minutes else []
+    size = f"short side {model.short_side} pixels"
+    if model.fixed_size is not None:
+        size = "{} x {} pixels".format(*model.fixed_size)
     head = "no masks" if model.mask_head is None else model.mask_head.kind.replace("_", "-")
     return (
         f"{model.detector.kind.replace('_', '-')} + {head} on "
-        f"{backbone}{depth} (weights: {recipe.weights}), short side {model.short_side} pixels, "
+        f"{backbone}{depth} (weights: {recipe.weights}), {size}, "
         f"{recipe.batch_size} pictures a step, {' or '.join(length)}"
     )
 

@@ -277,6 +277,7 @@ def _loader(training: _Training, start_step: int) -> Loader:
         batch_size=recipe.batch_size,
         short_side=recipe.model.short_side,
         long_side=recipe.model.long_side,
+        fixed_size=recipe.model.fixed_size,
         augmentation=recipe.augmentation,
         seed=recipe.seed,
         num_workers=recipe.num_workers,

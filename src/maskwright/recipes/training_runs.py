@@ -26,7 +26,7 @@ from maskwright.recipes.recipe import Preset, Recipe
 from maskwright.recipes.run import Parts, TrainedRun, run_recipe, write_json
 from maskwright.training import RunFolder
 
-__all__ = ["TrainedRun", "resume", "train"]
+__all__ = ["TrainedRun", "open_parts", "resume", "train"]
 
 
 _FEWEST = 3
@@ -81,7 +81,7 @@ def train(
         "images": None if images is None else str(Path(images).resolve()),
         "seed": seed,
     }
-    parts = _open_parts(source)
+    parts = open_parts(source)
     recipe = choose_recipe(
         data_facts(parts.train),
         model=model,
@@ -115,7 +115,7 @@ def resume(run: str | Path, *, device: str | None = None, quiet: bool = False) -
     """
     with RunFolder.resume(run) as folder:
         config = folder.read_config()
-        parts = _open_parts(config["source"])
+        parts = open_parts(config["source"])
         saved = json.loads((folder.path / "split.json").read_text(encoding="utf-8"))
         if parts.image_ids() != saved:
             raise TrainingError(
@@ -128,8 +128,15 @@ def resume(run: str | Path, *, device: str | None = None, quiet: bool = False) -
         )
 
 
-def _open_parts(source: Mapping[str, Any]) -> Parts:
-    """Open the data of a run and divide it, always alike for the same source."""
+def open_parts(source: Mapping[str, Any]) -> Parts:
+    """Open the data of a run and divide it, always alike for the same source.
+
+    Args:
+        source: "data", "validation", "images" and "seed", each as `train` takes it.
+
+    Raises:
+        DataError: The data cannot be read, or has too few pictures to split.
+    """
     data = open_dataset(source["data"], images=source["images"])
     if source["validation"] is not None:
         return Parts(train=data, validation=open_dataset(source["validation"]), test=None)

@@ -1,0 +1,240 @@
+"""Train models alike on the same pictures and hold them against each other: `maskwright compare`.
+
+OUT/config.json               what was compared, on what; the folder is resumed with the same only
+OUT/models/NAME/              the run folder of each model
+OUT/models/NAME/result.json   its scores: the model is finished and is not trained again
+OUT/comparison.csv, .json     the table
+OUT/comparison.md             the table with the recommendation and what the columns mean
+OUT/comparison.png            speed against accuracy, with the Pareto front
+OUT/samples.png               test pictures, truth beside every model
+
+Models are trained one after the other, each with the same data, split, seed and wall-clock
+budget. Times are measured at the end, of all models in turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from maskwright.devices import choose_device
+from maskwright.errors import TrainingError
+from maskwright.inference import load
+from maskwright.recipes.comparison_folder import open_comparison, read_result
+from maskwright.recipes.comparison_models import (
+    CommonOptions,
+    check_contestant,
+    comparison_config,
+    deciding_pictures,
+    open_pictures,
+    score_contestant,
+    train_contestant,
+)
+from maskwright.recipes.comparison_report import comparison_table, write_report
+from maskwright.recipes.contestants import Contestant, parse_budget, parse_contestants
+from maskwright.recipes.costs import time_in_turn
+from maskwright.recipes.recipe import Preset
+from maskwright.recipes.recommendation import ComparedModel, Recommendation, recommend
+from maskwright.recipes.run import Parts, write_json
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+__all__ = ["ComparedModel", "Comparison", "compare"]
+
+_MOST_TIMED = 40
+"""Test pictures that are timed, evenly spread; the median of so many is steady."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What a comparison found.
+
+    Args:
+        path: The folder with everything.
+        models: A row per model, highest mask AP first.
+        recommendation: Which to take and why.
+        failures: Name and reason of each model whose training failed.
+        notes: What a reader must know about the numbers, in sentences, failures included.
+    """
+
+    path: Path
+    models: tuple[ComparedModel, ...]
+    recommendation: Recommendation
+    failures: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_table(self) -> Group:
+        """Return the table, the recommendation and the notes, ready to be printed by rich."""
+        return comparison_table(self.models, self.recommendation.reason, self.notes)
+
+
+def compare(
+    data: str | Path,
+    *,
+    models: str | Sequence[str],
+    budget: str = "10m",
+    out: str | Path,
+    validation: str | Path | None = None,
+    images: str | Path | None = None,
+    preset: Preset | None = None,
+    weights: str | None = None,
+    seed: int = 0,
+    overrides: Mapping[str, Any] | None = None,
+    device: str | None = None,
+    say: Callable[[str], None] = lambda _: None,
+    quiet: bool = False,
+) -> Comparison:
+    """Train models alike, score and time them, and recommend one.
+
+    Called again with the same `out`, models that are finished are kept, a stopped one goes on,
+    and models may be added or left out; the times of all are measured anew.
+
+    Args:
+        data: The annotations, see `open_dataset`. Without `validation`, split 70/15/15 into
+            training, validation and test pictures; the test pictures decide.
+        models: "detector+mask-head" or "detector+mask-head@backbone" each, as a list or with
+            commas between them.
+        budget: Wall clock of each training, such as "90s", "10m" or "1h".
+        out: The folder to make, or that of a comparison to go on with.
+        validation: Annotations of validation pictures, which then decide as well; all of `data`
+            is trained on.
+        images: The folder of the pictures of `data`, if it is not where it is looked for.
+        preset: As for `train`, for all models.
+        weights: As for `train`, for all models.
+        seed: Of split, weights, order, augmentation and bootstrap.
+        overrides: Options of every recipe by dotted name; all models must have them.
+        device: "cpu", "cuda", "mps"; None takes the best there is.
+        say: Told what happens next, a line each.
+        quiet: Hide reports and progress of the trainings.
+
+    Raises:
+        ConfigError: An unknown part or option, in any model; said before the first training.
+        DataError: The data cannot be read, or has too few pictures to split.
+        TrainingError: The folder belongs to another comparison (the message says what differs) or
+            to something else, or no training went well.
+    """
+    contestants = parse_contestants(models)
+    chosen_device = choose_device(device)
+    options = CommonOptions(
+        validation=validation,
+        images=images,
+        preset=preset,
+        weights=weights,
+        minutes=parse_budget(budget),
+        seed=seed,
+        overrides=dict(overrides or {}),
+        device=str(chosen_device),
+    )
+    parts = open_pictures(data, options)
+    for one in contestants:
+        check_contestant(one, parts, options)
+    with open_comparison(out, comparison_config(data, options, parts)) as folder:
+        finished: list[ComparedModel] = []
+        failures: list[tuple[str, str]] = []
+        for number, one in enumerate(contestants, start=1):
+            step = partial(_say_of, say, f"{number}/{len(contestants)} {one.name}")
+            try:
+                finished.append(_result(data, one, folder, parts, options, step, quiet=quiet))
+            except TrainingError as error:
+                step(f"failed: {error}")
+                failures.append((one.name, str(error)))
+        if not finished:
+            raise TrainingError(f"no training went well; {failures[0][0]}: {failures[0][1]}")
+        say("timing the models in turn")
+        return _conclude(folder, finished, failures, parts, options)
+
+
+def _say_of(say: Callable[[str], None], subject: str, what: str) -> None:
+    say(f"{subject}: {what}")
+
+
+def _result(
+    data: str | Path,
+    one: Contestant,
+    folder: Path,
+    parts: Parts,
+    options: CommonOptions,
+    say: Callable[[str], None],
+    *,
+    quiet: bool,
+) -> ComparedModel:
+    """Return the scores of one model, which is trained unless that is done already."""
+    run_folder = folder / "models" / one.folder
+    result = run_folder / "result.json"
+    if result.is_file():
+        say("finished before")
+        return read_result(result)
+    say(f"training for {options.minutes:g} minutes")
+    run = train_contestant(data, one, run_folder, options, quiet=quiet)
+    say("scoring")
+    row = score_contestant(one, run, parts, options)
+    write_json(result, row.as_dict())
+    return row
+
+
+def _conclude(
+    folder: Path,
+    finished: Sequence[ComparedModel],
+    failures: Sequence[tuple[str, str]],
+    parts: Parts,
+    options: CommonOptions,
+) -> Comparison:
+    """Time the finished models in turn, recommend one and write the report."""
+    test = deciding_pictures(parts)
+    predictors = {
+        one.model: load(folder / one.run / "best.safetensors", device=options.device)
+        for one in finished
+    }
+    spread = np.linspace(0, len(test) - 1, min(len(test), _MOST_TIMED)).round().astype(int)
+    ms = time_in_turn(predictors, [test.image_path(i) for i in spread.tolist()])
+    timed = [replace(one, ms=round(ms[one.model], 2)) for one in finished]
+    recommendation = recommend(timed)
+    rows = [
+        replace(
+            one,
+            is_on_front=one.model in recommendation.front,
+            is_recommended=one.model == recommendation.model,
+        )
+        for one in sorted(timed, key=lambda one: (-one.mask_ap, one.ms))
+    ]
+    comparison = Comparison(
+        path=folder,
+        models=tuple(rows),
+        recommendation=recommendation,
+        failures=tuple(failures),
+        notes=(
+            *_notes(rows, parts, options, num_timed=len(spread)),
+            *(f"{name} failed and is not in the table: {reason}" for name, reason in failures),
+        ),
+    )
+    ordered = {one.model: predictors[one.model] for one in rows}
+    write_report(folder, rows, recommendation, comparison.notes, test, ordered)
+    return comparison
+
+
+def _notes(
+    rows: Sequence[ComparedModel], parts: Parts, options: CommonOptions, *, num_timed: int
+) -> tuple[str, ...]:
+    test = deciding_pictures(parts)
+    which = "test pictures, which no choice was made on"
+    if parts.test is None:
+        which = "validation pictures, on which the best state of each training was chosen as well"
+    notes = [
+        f"Each model had {options.minutes:g} minutes to train on {len(parts.train)} pictures, "
+        f"seed {options.seed}, and was scored on {len(test)} {which}.",
+        "The interval is a 95 % bootstrap interval over pictures; it does not hold how much "
+        "another training run would differ.",
+        f"ms is the median over {num_timed} pictures on {options.device}, from picture file to "
+        "objects with masks, models measured in turn.",
+        "Memory is the largest resident memory of a fresh process that loads the model and "
+        "predicts, Python and its libraries included.",
+        "GFLOPs are multiplications and additions of convolutions and matrix products on one "
+        "picture.",
+    ]
+    return (*notes, *(f"{one.model}: {one.note}" for one in rows if one.note))

@@ -1,0 +1,74 @@
+"""The folder of a comparison: whose it is, and what is finished in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskwright.errors import TrainingError
+from maskwright.recipes.recommendation import ComparedModel
+from maskwright.recipes.run import Parts
+from maskwright.training import RunFolder
+from maskwright.training.lock_file import LockFile
+
+__all__ = ["fingerprint", "open_comparison", "read_result"]
+
+
+@contextmanager
+def open_comparison(out: str | Path, config: Mapping[str, Any]) -> Iterator[Path]:
+    """Lend the folder, new or of a comparison with the same config, locked for this process.
+
+    Args:
+        out: The folder; made if it is not there.
+        config: What must be the same for results to be comparable, as JSON knows it.
+
+    Raises:
+        TrainingError: The folder holds something else, or a comparison of another config, whose
+            differences the message shows, or is in use.
+    """
+    path = Path(out)
+    if path.is_dir() and not (path / "config.json").is_file():
+        others = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
+        if others:
+            raise TrainingError(
+                f"{path} holds {others[0]!r} and is not of a comparison: choose another --out"
+            )
+    path.mkdir(parents=True, exist_ok=True)
+    with RunFolder(path, LockFile.acquire(path / ".lock", f"the comparison in {path}")) as folder:
+        if folder.config_path.is_file():
+            folder.require_config(config)
+        else:
+            folder.write_config(config)
+        yield path
+
+
+def read_result(path: Path) -> ComparedModel:
+    """Read the scores of a finished model.
+
+    Raises:
+        TrainingError: The file is damaged or of another version.
+    """
+    try:
+        return ComparedModel(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise TrainingError(
+            f"{path} cannot be read ({error}): remove it, and the model is scored again"
+        ) from error
+
+
+def fingerprint(parts: Parts) -> str:
+    """Return a short text that changes with the pictures or the objects of any part."""
+    digest = hashlib.blake2b(digest_size=8)
+    for part in (parts.train, parts.validation, parts.test):
+        if part is not None:
+            digest.update("\n".join(part.file_names).encode())
+            columns = (part.image_ids, part.sizes, part.object_image, part.labels, part.is_crowd)
+            for column in (*columns, part.boxes, part.areas):
+                digest.update(np.ascontiguousarray(column).tobytes())
+    return digest.hexdigest()
