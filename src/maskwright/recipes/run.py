@@ -16,7 +16,13 @@ from maskwright.data import Dataset, Loader
 from maskwright.evaluation import Metrics
 from maskwright.files import atomic_write
 from maskwright.inference import Predictor
-from maskwright.model import InstanceSegmenter, load_checkpoint, load_imagenet, save_checkpoint
+from maskwright.model import (
+    InstanceSegmenter,
+    load_checkpoint,
+    load_imagenet,
+    read_checkpoint_header,
+    save_checkpoint,
+)
 from maskwright.recipes.between_steps import Calendar, stop_between_steps
 from maskwright.recipes.recipe import Recipe
 from maskwright.recipes.scoring import score_model
@@ -101,6 +107,7 @@ class _Training:
         """Begin anew: transfer weights, then start the average from them."""
         if self.recipe.weights != "none":
             load_imagenet(self.model.backbone, self.recipe.weights)
+        self.model.detector.prepare(self.model.backbone)
         self._start_average()
 
     def go_on(self) -> None:
@@ -187,6 +194,8 @@ def run_recipe(
         training.start()
     _train(training, quiet=quiet)
     model = load_checkpoint(folder.best_path, device=device)
+    if not model.detector.is_finished:
+        _finish(training, model)
     validation = score_model(Predictor(model), parts.validation)
     test = None if parts.test is None else score_model(Predictor(model), parts.test)
     scores = {"validation": validation.as_dict(), "test": test and test.as_dict()}
@@ -240,6 +249,27 @@ def _train(training: _Training, *, quiet: bool) -> None:
                 training.pause(report.step, stopwatch.seconds)
                 display.message(f"stopped after step {report.step}; --resume goes on from there")
                 raise KeyboardInterrupt
+
+
+def _finish(training: _Training, model: InstanceSegmenter) -> None:
+    """Let the detector of the best model learn what steps do not teach, and save it again.
+
+    The pictures are those of training, as they are. A run killed meanwhile does it again.
+    """
+    recipe, path = training.recipe, training.folder.best_path
+    pictures = Loader(
+        training.parts.train,
+        batch_size=1,
+        short_side=recipe.model.short_side,
+        long_side=recipe.model.long_side,
+        fixed_size=recipe.model.fixed_size,
+        num_workers=recipe.num_workers,
+        size_divisor=recipe.model.size_multiple,
+        shuffle=False,
+        epochs=1,
+    )
+    model.detector.finish(pictures)
+    save_checkpoint(model, path, read_checkpoint_header(path).extra)
 
 
 def _open_log(training: _Training) -> MetricsLog:
