@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from maskwright.backbones import CSP, ResNet, Timm
+from maskwright.backbones import CSP, VGG, MobileNet, ResNet, Timm
 from maskwright.detectors import FasterRCNN
 from maskwright.errors import ConfigError
 from maskwright.model import config_from_dict, config_to_dict
@@ -82,6 +82,14 @@ def test_backbones_are_chosen_by_name() -> None:
     nano = choose_recipe(_FACTS, backbone="csp-nano")
     assert nano.model.backbone == CSP.Config(depth=0.33, width=0.25)
     assert nano.weights == "none"
+    mobile = choose_recipe(_FACTS, backbone="mobilenet_v3_small", weights="download")
+    assert (mobile.model.backbone, mobile.weights) == (MobileNet.Config(size="small"), "download")
+
+
+def test_vgg_has_batch_norm_where_it_starts_from_nothing() -> None:
+    assert choose_recipe(_FACTS, backbone="vgg16").model.backbone == VGG.Config(norm="batch")
+    known = choose_recipe(_FACTS, backbone="vgg16", weights="vgg16.pth").model.backbone
+    assert known == VGG.Config()
 
 
 @pytest.mark.parametrize(
