@@ -27,6 +27,8 @@ def main() -> None:
         "change nothing here by hand.",
         "",
         *training_part(),
+        *comparison_part("nuclei"),
+        *comparison_part("fruit_nuts"),
         *masks_part(),
         *commands_part(),
     ]
@@ -68,6 +70,35 @@ def training_part() -> list[str]:
                 )
     lines += ["", "![learning curves](curves.png)", "", machine_line(trials[0]["machine"]), ""]
     return lines
+
+
+def comparison_part(name: str) -> list[str]:
+    """Pairs of detector and mask head held against each other by `maskwright compare`."""
+    measured = read(f"compare-{name}")
+    if measured is None:
+        return []
+    lines = [
+        f"## Pairs of detector and mask head on {name}, {measured['budget']} each",
+        "",
+        f"`python benchmarks/compare.py DATA --out RUNS --only {name}`: `maskwright compare` with "
+        "`--preset fast` and vertical flips.",
+        "",
+        "| model | mask AP % (95 %) | AP50 | boundary AP | box AP | ms | memory MB | params M | "
+        "GFLOPs | file MB | steps |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in measured["models"]:
+        percents = [f"{100 * row[key]:.1f}" for key in ("mask_ap50", "boundary_ap", "box_ap")]
+        lines.append(
+            f"| {row['model']} | {100 * row['mask_ap']:.1f} ({100 * row['mask_ap_low']:.1f} to "
+            f"{100 * row['mask_ap_high']:.1f}) | {' | '.join(percents)} | {row['ms']:.0f} | "
+            f"{row['peak_memory_mb']:.0f} | {row['parameters'] / 1e6:.1f} | {row['gflops']:.1f} | "
+            f"{row['file_mb']:.1f} | {row['steps']} |"
+        )
+    lines += ["", measured["recommendation"], ""]
+    lines += [f"- {note}" for note in measured["notes"]]
+    plot = f"![speed against accuracy](compare-{name}.png)"
+    return [*lines, "", plot, "", machine_line(measured["machine"]), ""]
 
 
 def plot_curves(trials: list[dict[str, Any]]) -> None:
