@@ -56,6 +56,8 @@ def test_every_pair_trains_and_comes_back_from_its_file_bit_for_bit(
     run = _train(data, tmp_path / "run", pair)
     assert run.model.class_names == ("disc", "ghost")
     assert run.model.detector.is_finished
+    searches = pair.startswith(("rcnn", "fast-rcnn"))
+    assert (run.path / "proposals.json").is_file() is searches
     ours, loaded = mw.Predictor(run.model), mw.load(run.path)
     dataset = mw.open_dataset(data)
     for picture in (dataset.image(0), np.zeros((40, 70, 3), np.uint8)):
@@ -77,11 +79,34 @@ def test_rcnn_that_was_stopped_before_it_was_fitted_is_fitted_on_resume(
         raise KeyboardInterrupt
 
     whole = _train(data, tmp_path / "whole", "rcnn+mask-rcnn")
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(RCNN, "finish", interrupted)
-        _train(data, tmp_path / "cut", "rcnn+mask-rcnn")
+        with pytest.raises(KeyboardInterrupt):
+            _train(data, tmp_path / "cut", "rcnn+mask-rcnn")
     assert not load_checkpoint(tmp_path / "cut" / "best.safetensors").detector.is_finished
     resumed = resume(tmp_path / "cut", quiet=True)
     other = resumed.model.state_dict()
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, other[name]), name
+
+
+def test_recall_of_proposals_is_told_and_their_boxes_are_kept(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train(
+        data,
+        out=tmp_path / "run",
+        model="fast-rcnn+mask-rcnn",
+        backbone="test_resnet",
+        preset="tiny",
+        weights="none",
+        num_steps=1,
+        overrides=_OPTIONS,
+    )
+    measured = json.loads((run.path / "proposals.json").read_text())
+    assert 0.5 < measured["recall"]["0.5"] <= 1.0
+    assert measured["recall"]["0.7"] <= measured["recall"]["0.5"]
+    assert "selective search" in capsys.readouterr().err
+    kept = len(list((run.path / "proposals").iterdir()))
+    split = json.loads((run.path / "split.json").read_text())
+    assert kept == len(split["validation"]) + len(split["test"])  # and no augmented view

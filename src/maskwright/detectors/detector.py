@@ -8,13 +8,21 @@ from collections.abc import Iterable
 from torch import nn
 
 from maskwright.backbones import Backbone
+from maskwright.detectors.picture_search import PictureSearch
 from maskwright.structures import Batch, Features, Instances, Losses, Rois
 
 __all__ = ["Detector"]
 
 
 class Detector(nn.Module, ABC):
-    """Finds boxes, classes and scores on feature maps."""
+    """Finds boxes, classes and scores on feature maps.
+
+    Attributes:
+        search: What proposes boxes on the pixels, for detectors that leave that to selective
+            search; give its `cache` a `ProposalCache` to keep boxes in a folder.
+    """
+
+    search: PictureSearch | None = None
 
     @abstractmethod
     def loss(self, features: Features, batch: Batch) -> tuple[Losses, list[Rois]]:

@@ -40,7 +40,7 @@ class FastRCNN(TwoStage):
         config: Options of both parts and of the selection of detections.
 
     Attributes:
-        search: What proposes; give its `cache` a `ProposalCache` to keep boxes in a folder.
+        search: What proposes.
 
     Raises:
         ConfigError: Levels that do not fit the features.
@@ -90,6 +90,7 @@ class FastRCNN(TwoStage):
             return FastRCNN(channels, num_classes, self)
 
     config: Config
+    search: PictureSearch
 
     def __init__(
         self, channels: Mapping[int, int], num_classes: int, config: FastRCNN.Config
@@ -108,4 +109,5 @@ class FastRCNN(TwoStage):
         self, features: Features, batch: Batch
     ) -> tuple[Losses, list[Float[Tensor, "_ 4"]]]:
         """Return no losses, for selective search learns nothing, and its boxes."""
-        return {}, self.propose(features, batch)
+        del features
+        return {}, self.search(batch, keep=False)

@@ -59,21 +59,30 @@ class PictureSearch:
         self._known: OrderedDict[bytes, Float32[np.ndarray, "n 4"]] = OrderedDict()
         self._known_bytes = 0
 
-    def __call__(self, batch: Batch) -> list[Float[Tensor, "_ 4"]]:
-        """Return the boxes of each picture inside its padding, at least one, on its device."""
+    def __call__(self, batch: Batch, *, keep: bool = True) -> list[Float[Tensor, "_ 4"]]:
+        """Return the boxes of each picture inside its padding, at least one, on its device.
+
+        Args:
+            batch: The pictures.
+            keep: Use the folder of `cache`, if there is one. Views that augmentation made do not
+                come again and would only fill it.
+        """
+        cache = self.cache if keep else None
         return [
-            torch.from_numpy(self._search(_pixels(image, size)).copy()).to(image.device)
+            torch.from_numpy(self._search(_pixels(image, size), cache).copy()).to(image.device)
             for image, size in zip(batch.images, batch.image_sizes, strict=True)
         ]
 
-    def _search(self, image: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "n 4"]:
+    def _search(
+        self, image: UInt8[np.ndarray, "h w 3"], cache: ProposalCache | None
+    ) -> Float32[np.ndarray, "n 4"]:
         digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
         digest.update(image.data)
         key = digest.digest()
         if key in self._known:
             self._known.move_to_end(key)
             return self._known[key]
-        search = selective_search if self.cache is None else self.cache.search
+        search = selective_search if cache is None else cache.search
         boxes = search(
             image,
             mode=self.config.mode,

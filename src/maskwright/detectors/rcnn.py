@@ -67,7 +67,7 @@ class RCNN(Detector):
         config: All options.
 
     Attributes:
-        search: What proposes; give its `cache` a `ProposalCache` to keep boxes in a folder.
+        search: What proposes.
         network: What makes features of crops.
         sampler: Draws the proposals to fine-tune on; may be replaced.
 
@@ -157,6 +157,7 @@ class RCNN(Detector):
         self.register_buffer("ridge_bias", torch.zeros(num_classes, 4))
         self.register_buffer("is_fitted", torch.tensor(False))
 
+    search: PictureSearch
     svm_weight: Tensor
     svm_bias: Tensor
     ridge_weight: Tensor
@@ -174,7 +175,9 @@ class RCNN(Detector):
                 background=self.config.foreground_iou,
                 sampler=self.sampler,
             )
-            for proposals, target in zip(self.search(batch), batch.targets or (), strict=True)
+            for proposals, target in zip(
+                self.search(batch, keep=False), batch.targets or (), strict=True
+            )
         ]
         counts = [len(each) for each in sampled]
         rois = [each.rois for each in sampled]

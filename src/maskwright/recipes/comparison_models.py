@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from maskwright.recipes.choose import choose_recipe, data_facts
 from maskwright.recipes.comparison_folder import fingerprint
 from maskwright.recipes.contestants import Contestant
 from maskwright.recipes.costs import count_gflops, count_parameters
+from maskwright.recipes.proposals import proposals_sentence
 from maskwright.recipes.recipe import Preset
 from maskwright.recipes.recommendation import ComparedModel
 from maskwright.recipes.run import Parts, TrainedRun
@@ -172,8 +174,16 @@ def score_contestant(
         steps=run.steps,
         training_seconds=round(run.seconds, 1),
         run=f"models/{one.folder}",
-        note=interval.note,
+        note="; ".join(filter(None, (interval.note, _proposals_note(run)))),
     )
+
+
+def _proposals_note(run: TrainedRun) -> str:
+    """Say what bounds a detector that leaves proposals to selective search."""
+    path = run.path / "proposals.json"
+    if not path.is_file():
+        return ""
+    return proposals_sentence(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _backbone_name(config: BackboneConfig) -> str:

@@ -24,6 +24,7 @@ from maskwright.model import (
     save_checkpoint,
 )
 from maskwright.recipes.between_steps import Calendar, stop_between_steps
+from maskwright.recipes.proposals import keep_proposals, measure_proposals, proposals_sentence
 from maskwright.recipes.recipe import Recipe
 from maskwright.recipes.scoring import score_model
 from maskwright.training import (
@@ -194,6 +195,7 @@ def run_recipe(
         training.start()
     _train(training, quiet=quiet)
     model = load_checkpoint(folder.best_path, device=device)
+    keep_proposals(model, folder.path)
     if not model.detector.is_finished:
         _finish(training, model)
     validation = score_model(Predictor(model), parts.validation)
@@ -224,11 +226,16 @@ def _train(training: _Training, *, quiet: bool) -> None:
         return
     if start.step == 0:
         training.save(0, 0.0)  # from here on a killed run can be resumed
+    keep_proposals(training.model, training.folder.path)
+    proposals = measure_proposals(training.model, training.parts.validation)
     calendar = Calendar(recipe.evaluations, spent, stopwatch.seconds)
     with ExitStack() as stack:
         log = stack.enter_context(_open_log(training))
         display = stack.enter_context(choose_display(num_steps=recipe.num_steps, quiet=quiet))
         is_asked_to_stop = stack.enter_context(stop_between_steps())
+        if proposals is not None:
+            write_json(training.folder.path / "proposals.json", proposals)
+            display.message(proposals_sentence(proposals))
         for report in _steps(training, budget, stopwatch):
             spent = budget.progress(report.step, stopwatch.seconds)
             display.step(report, spent)

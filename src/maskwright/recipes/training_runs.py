@@ -6,6 +6,7 @@ RUN/metrics.csv          losses by step and validation scores
 RUN/best.safetensors     the model with the best validation mask AP
 RUN/last.safetensors     the model of the last evaluation
 RUN/state.safetensors    what resuming needs
+RUN/proposals.json       with selective search: its recall; RUN/proposals/ keeps its boxes
 RUN/scores.json          the best model's scores on validation and test pictures
 """
 
