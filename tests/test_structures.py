@@ -204,3 +204,16 @@ def test_disagreeing_lengths_are_refused() -> None:
 def test_printing_says_what_was_found() -> None:
     assert repr(_two_overlapping(None)) == "<Instances 2 on 2 x 5: 2 0>"
     assert repr(Instances.empty((3, 4))) == "<Instances 0 on 3 x 4>"
+
+
+def test_a_class_map_gives_shared_pixels_to_the_smaller_object_and_knows_no_crowds() -> None:
+    masks = Masks.from_boxes([[0, 0, 4, 2], [1, 0, 2, 2], [3, 0, 6, 2]], (2, 7))
+    objects = Instances(
+        image_size=(2, 7),
+        boxes=torch.tensor(masks.boxes),
+        labels=torch.tensor([1, 0, 1]),
+        masks=masks,
+        is_crowd=torch.tensor([False, False, True]),
+    )
+    assert objects.to_class_map().tolist() == [[2, 1, 2, 2, -1, -1, 0]] * 2
+    assert Instances.empty((1, 2), masks=Masks.empty((1, 2))).to_class_map().tolist() == [[0, 0]]

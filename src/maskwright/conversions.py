@@ -1,4 +1,4 @@
-"""What `Instances` turn into for other tools: COCO entries, label maps, tables, supervision.
+"""What `Instances` turn into for other tools: COCO entries, maps, tables, supervision.
 
 Pure functions of one picture's objects; `Instances` offers each as a method. Pixels that two
 objects share are kept wherever the target can hold them; a label map cannot and says which wins.
@@ -6,6 +6,8 @@ objects share are kept wherever the target can hold them; a label map cannot and
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OverlapRule",
+    "class_map_names",
     "masks_of",
+    "to_class_map",
     "to_coco",
     "to_dataframe",
     "to_label_map",
@@ -106,6 +110,43 @@ def to_label_map(
         raise MaskError('overlap="score" needs scores and true objects have none: use "first"')
     order = np.argsort(-instances.scores.detach().cpu().numpy(), kind="stable")
     return masks[order].to_label_map(overlap="first", values=values[order])
+
+
+def to_class_map(instances: Instances) -> Int32[np.ndarray, "h w"]:
+    """Return the class of every pixel: 0 is background, label + 1 a class, -1 is not known.
+
+    Where objects overlap, the smaller one has the pixel (of equal areas the later one), since a
+    large object that is painted over a small one would hide it. What only crowds cover is not
+    known: objects and gaps there are not told apart.
+
+    Args:
+        instances: The objects of one picture, with masks.
+
+    Raises:
+        MaskError: There are no masks.
+    """
+    masks = masks_of(instances, "a class map")
+    is_crowd = np.zeros(len(instances), bool)
+    if instances.is_crowd is not None:
+        is_crowd = instances.is_crowd.cpu().numpy()
+    values = np.where(is_crowd, -1, instances.labels.cpu().numpy() + 1)
+    # crowds first, then objects from large to small: later ones are painted over earlier ones
+    order = np.lexsort((-masks.area, ~is_crowd))
+    return masks[order].to_label_map(overlap="last", values=values[order])
+
+
+def class_map_names(class_names: Sequence[str]) -> tuple[str, ...]:
+    """Return what each value of a class map is called, "background" first, no two alike.
+
+    >>> class_map_names(["car", "background"])
+    ('background', 'car', 'background-2')
+    """
+    seen: Counter[str] = Counter()
+    names = []
+    for name in ("background", *class_names):
+        seen[name] += 1
+        names.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return tuple(names)
 
 
 def to_dataframe(instances: Instances) -> pd.DataFrame:

@@ -135,6 +135,13 @@ class Instances:
         """
         return conversions.to_label_map(self, overlap=overlap)
 
+    def to_class_map(self) -> Int32[np.ndarray, "h w"]:
+        """The class of every pixel: 0 background, label + 1; -1 where there are only crowds.
+
+        The smaller of overlapping objects has the pixel.
+        """
+        return conversions.to_class_map(self)
+
     def to_dataframe(self) -> pd.DataFrame:
         """One row per object: class, score, box and area."""
         return conversions.to_dataframe(self)

@@ -11,9 +11,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import maskwright.model.checkpoint as checkpoint_module
+from maskwright.backbones import FPN, ResNet
 from maskwright.errors import CheckpointError
+from maskwright.mask_heads import FCN
 from maskwright.model import (
     InstanceSegmenter,
+    SemanticSegmenter,
     load_checkpoint,
     read_checkpoint_header,
     save_checkpoint,
@@ -142,4 +145,40 @@ def test_tensors_that_do_not_fit_are_named(path: Path) -> None:
         CheckpointError,
         match=r"backbone\.conv1\.weight is missing, surplus is not part of the model",
     ):
+        load_checkpoint(path)
+
+
+def test_a_file_from_before_there_were_kinds_holds_a_model_of_instances(path: Path) -> None:
+    with safe_open(path, framework="pt") as file:
+        config = json.loads(file.metadata()["maskwright"])["config"]
+    assert config.pop("kind") == "instances"
+    _rewrite(path, config=config)
+    assert isinstance(load_checkpoint(path), InstanceSegmenter)
+
+
+def test_a_semantic_model_comes_back_bit_for_bit(tmp_path: Path, images: list[np.ndarray]) -> None:
+    config = SemanticSegmenter.Config(
+        backbone=ResNet.Config(depth=18),
+        neck=FPN.Config(channels=16),
+        head=FCN.Config(hidden_channels=8),
+        short_side=64,
+        long_side=96,
+    )
+    model = config.build(("cat", "dog"), (17, 18))
+    save_checkpoint(model, tmp_path / "a.safetensors", {"step": 3})
+    assert read_checkpoint_header(tmp_path / "a.safetensors").config == config
+    loaded = load_checkpoint(tmp_path / "a.safetensors")
+    assert isinstance(loaded, SemanticSegmenter)
+    assert (loaded.class_names, loaded.category_ids) == (("cat", "dog"), (17, 18))
+    for one, other in zip(
+        model.class_maps(model.collate(images)),
+        loaded.class_maps(loaded.collate(images)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_kind_of_model_that_does_not_exist_is_named(path: Path) -> None:
+    _rewrite(path, config={"kind": "semantics"})
+    with pytest.raises(CheckpointError, match=r"'semantics'.*Did you mean 'semantic'"):
         load_checkpoint(path)

@@ -2,7 +2,7 @@
 
 `evaluate` reads truth (`truth.py`) and predictions (`predictions.py`) into columns
 (`objects.py`), has a library count (`counting.py`, the only file that knows which), and sums up
-(`metrics.py`).
+(`metrics.py`). `evaluate_semantic` (`semantic.py`) scores class maps, pixel by pixel.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from maskwright.evaluation.counting import Kind
 from maskwright.evaluation.metrics import ClassMetrics, Metrics
 from maskwright.evaluation.predictions import PredictionSource, coco_results
 from maskwright.evaluation.scoring import evaluate
+from maskwright.evaluation.semantic import SemanticMetrics, evaluate_semantic
 from maskwright.evaluation.truth import TruthSource
 
 __all__ = [
@@ -20,8 +21,10 @@ __all__ = [
     "Kind",
     "Metrics",
     "PredictionSource",
+    "SemanticMetrics",
     "TruthSource",
     "bootstrap_interval",
     "coco_results",
     "evaluate",
+    "evaluate_semantic",
 ]

@@ -12,8 +12,9 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from maskwright.evaluation.metrics import Metrics
+    from maskwright.evaluation.semantic import SemanticMetrics
 
-__all__ = ["metrics_tables"]
+__all__ = ["metrics_tables", "semantic_tables"]
 
 _HEADINGS = {"bbox": "box", "segm": "mask", "boundary": "boundary"}
 
@@ -40,8 +41,35 @@ def metrics_tables(metrics: Metrics) -> Group:
     """
     kinds = list(metrics.numbers)
     parts = [_numbers_table(metrics, kinds), _class_table(metrics, kinds)]
-    notes = [Padding(Text(f"Note: {note}"), (0, 1)) for note in metrics.notes]
-    return Group(*parts, *notes)
+    return Group(*parts, *_notes(metrics.notes))
+
+
+def semantic_tables(metrics: SemanticMetrics) -> Group:
+    """Return a table of mean IoU and pixel accuracy, one of the classes, and the notes.
+
+    Classes that are neither in the truth nor found are left out; the others come with the most
+    true pixels first.
+    """
+    title = f"Class maps of {metrics.num_images} pictures, in %"
+    numbers = Table(title=title, show_header=False)
+    numbers.add_row("mIoU", _percent(metrics.miou), "mean over classes, with the background")
+    numbers.add_row("pixel accuracy", _percent(metrics.pixel_accuracy), "")
+    classes = Table(title="Per class, in %", box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    classes.add_column("class", overflow="fold", min_width=10)
+    for heading in ("IoU", "true pixels", "found pixels"):
+        classes.add_column(heading, justify="right", no_wrap=True)
+    total = max(int(metrics.confusion.sum()), 1)
+    true, found = metrics.confusion.sum(axis=1), metrics.confusion.sum(axis=0)
+    for channel in sorted(range(len(true)), key=lambda channel: -true[channel]):
+        if metrics.iou[channel] >= 0:
+            shares = [_percent(pixels[channel] / total) for pixels in (true, found)]
+            name = Text(metrics.names[channel])
+            classes.add_row(name, _percent(metrics.iou[channel]), *shares)
+    return Group(numbers, classes, *_notes(metrics.notes))
+
+
+def _notes(notes: Sequence[str]) -> list[Padding]:
+    return [Padding(Text(f"Note: {note}"), (0, 1)) for note in notes]
 
 
 def _numbers_table(metrics: Metrics, kinds: Sequence[str]) -> Table:

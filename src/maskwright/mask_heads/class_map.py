@@ -88,9 +88,9 @@ def class_counts(
 ) -> Float[Tensor, "k+1 gh gw"]:
     """Return how many pixels of each cell are background and of each class.
 
-    Where objects overlap, the smaller one has the pixel. Pixels of crowds that no single object
-    has, and those beyond the picture (padding), count nowhere, so a cell may sum to less than
-    stride^2. Only one map of the picture's size is made, whatever the number of objects.
+    Whose a pixel is says `Instances.to_class_map`. Pixels that it does not know (crowds), and
+    those beyond the picture (padding), count nowhere, so a cell may sum to less than stride^2.
+    Only one map of the picture's size is made, whatever the number of objects.
 
     Args:
         targets: The true objects of the picture, with masks.
@@ -108,14 +108,16 @@ def class_counts(
     >>> class_counts(targets, 1, (1, 2), stride=2).tolist()
     [[[0.0, 2.0]], [[4.0, 2.0]]]
     """
-    label_map = _paint(targets, num_classes)
-    cells = _cells_of(label_map.shape[0], stride, map_size[0])[:, None] * map_size[1]
-    cells = cells + _cells_of(label_map.shape[1], stride, map_size[1])
-    channels = num_classes + 2  # background, classes, ignored
+    if targets.masks is None:
+        raise ValueError("targets have no masks, and a mask head cannot learn without")
+    class_map = targets.to_class_map()
+    cells = _cells_of(class_map.shape[0], stride, map_size[0])[:, None] * map_size[1]
+    cells = cells + _cells_of(class_map.shape[1], stride, map_size[1])
+    channels = num_classes + 2  # not known, background, classes
     counts = np.bincount(
-        (cells * channels + label_map).ravel(), minlength=map_size[0] * map_size[1] * channels
+        (cells * channels + class_map + 1).ravel(), minlength=map_size[0] * map_size[1] * channels
     )
-    by_cell = counts.reshape(*map_size, channels)[..., :-1].transpose(2, 0, 1)
+    by_cell = counts.reshape(*map_size, channels)[..., 1:].transpose(2, 0, 1)
     return torch.from_numpy(by_cell.astype(np.float32))
 
 
@@ -130,20 +132,6 @@ def class_map_loss(
     """
     entropy = -(counts * F.log_softmax(logits.float(), dim=1)).sum(dim=(1, 2, 3))
     return (entropy / counts.sum(dim=(1, 2, 3)).clamp(min=1)).mean()
-
-
-def _paint(targets: Instances, num_classes: int) -> np.ndarray:
-    """One channel per pixel of the picture: 0 background, label + 1, or k + 1 for ignored."""
-    if targets.masks is None:
-        raise ValueError("targets have no masks, and a mask head cannot learn without")
-    channels = targets.labels.cpu().numpy() + 1
-    crowd = np.zeros(len(targets), bool)
-    if targets.is_crowd is not None:
-        crowd = targets.is_crowd.cpu().numpy()
-    # crowds first, then objects from large to small: later ones are painted over earlier ones
-    order = np.lexsort((-targets.masks.area, ~crowd))
-    values = np.where(crowd, num_classes + 1, channels)[order].astype(np.int32)
-    return targets.masks[order].to_label_map(overlap="last", values=values)
 
 
 def _cells_of(pixels: int, stride: int, cells: int) -> Int64[np.ndarray, " p"]:

@@ -9,6 +9,7 @@ from maskwright.model.checkpoint import (
     save_checkpoint,
 )
 from maskwright.model.config import apply_overrides, config_from_dict, config_to_dict
+from maskwright.model.kinds import Model, ModelConfig
 from maskwright.model.segmenter import InstanceSegmenter
 from maskwright.model.semantic import SemanticSegmenter
 from maskwright.model.torchvision_segmentation import (
@@ -21,6 +22,8 @@ from maskwright.model.transfer import load_imagenet
 __all__ = [
     "CheckpointHeader",
     "InstanceSegmenter",
+    "Model",
+    "ModelConfig",
     "SemanticSegmenter",
     "apply_overrides",
     "config_from_dict",

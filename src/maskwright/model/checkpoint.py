@@ -4,7 +4,7 @@ Reading one never runs code. The header's metadata has one entry, "maskwright", 
 
     format          version of this layout, 1
     maskwright      version of the package that wrote it, for people
-    config          `InstanceSegmenter.Config` as dictionaries
+    config          the model's `Config` as dictionaries; its `kind` says which model it is
     class_names     names by label
     category_ids    a dataset's ids by label
     checksum        BLAKE2b of the names and bytes of the tensors, which safetensors does not check
@@ -28,8 +28,8 @@ from torch import Tensor
 
 from maskwright.errors import CheckpointError, ConfigError
 from maskwright.files import atomic_write
-from maskwright.model.config import config_from_dict, config_to_dict
-from maskwright.model.segmenter import InstanceSegmenter
+from maskwright.model.config import config_to_dict
+from maskwright.model.kinds import Model, ModelConfig, model_config_from_dict
 from maskwright.model.weight_files import check_tensors
 
 __all__ = ["CheckpointHeader", "load_checkpoint", "read_checkpoint_header", "save_checkpoint"]
@@ -51,7 +51,7 @@ class CheckpointHeader:
         extra: What the writer added.
     """
 
-    config: InstanceSegmenter.Config
+    config: ModelConfig
     class_names: tuple[str, ...]
     category_ids: tuple[int, ...]
     version: str
@@ -60,7 +60,7 @@ class CheckpointHeader:
 
 
 def save_checkpoint(
-    model: InstanceSegmenter,
+    model: Model,
     path: str | os.PathLike[str],
     extra: Mapping[str, Any] | None = None,
 ) -> None:
@@ -97,9 +97,7 @@ def save_checkpoint(
         ) from error
 
 
-def load_checkpoint(
-    path: str | os.PathLike[str], *, device: str | torch.device = "cpu"
-) -> InstanceSegmenter:
+def load_checkpoint(path: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> Model:
     """Return the model of a file, in evaluation mode.
 
     Raises:
@@ -113,7 +111,7 @@ def load_checkpoint(
             "again"
         )
     try:
-        model = InstanceSegmenter(header.config, header.class_names, header.category_ids)
+        model = header.config.build(header.class_names, header.category_ids)
     except ConfigError as error:
         raise CheckpointError(f"{path} describes a model that cannot be built: {error}") from error
     check_tensors(str(path), model.state_dict(), tensors)
@@ -143,7 +141,7 @@ def read_checkpoint_header(path: str | os.PathLike[str]) -> CheckpointHeader:
                 "install the version that wrote it"
             )
         return CheckpointHeader(
-            config=config_from_dict(InstanceSegmenter.Config, header["config"]),
+            config=model_config_from_dict(header["config"]),
             class_names=tuple(header["class_names"]),
             category_ids=tuple(header["category_ids"]),
             version=header["maskwright"],

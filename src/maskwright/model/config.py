@@ -120,12 +120,12 @@ def _names_a_part(config_class: Any, name: str) -> bool:
     *steps, last = name.split(".")
     if last == "kind":
         return True
+    classes = [config_class]
     for step in steps:
-        classes = _config_classes(_annotations(config_class).get(step))
-        if not classes:
-            return False
-        config_class = classes[0]
-    return bool(_config_classes(_annotations(config_class).get(last)))
+        classes = [
+            part for each in classes for part in _config_classes(_annotations(each).get(step))
+        ]
+    return any(_config_classes(_annotations(each).get(last)) for each in classes)
 
 
 def _parse(value: Any, annotation: Any) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -67,6 +68,7 @@ class InstanceSegmenter(nn.Module):
             size_multiple: Batches are padded to a multiple of this.
         """
 
+        kind: Literal["instances"] = "instances"
         backbone: BackboneConfig = field(default_factory=ResNet.Config)
         neck: FPN.Config | None = field(default_factory=FPN.Config)
         detector: DetectorConfig = field(default_factory=FasterRCNN.Config)
@@ -75,6 +77,12 @@ class InstanceSegmenter(nn.Module):
         long_side: PositiveCount = 1333
         fixed_size: tuple[PositiveCount, PositiveCount] | None = None
         size_multiple: PositiveCount = 32
+
+        def build(
+            self, class_names: Sequence[str], category_ids: Sequence[int] = ()
+        ) -> InstanceSegmenter:
+            """Return the model for these classes."""
+            return InstanceSegmenter(self, class_names, category_ids)
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -41,10 +41,12 @@ class SemanticSegmenter(nn.Module):
     Args:
         config: The parts and the size of their input.
         class_names: One per class, by label, without the background.
+        category_ids: A dataset's id of each class; () means 1 to k.
 
     Attributes:
         config: The checked config.
         class_names: As given.
+        category_ids: As given, or 1 to k.
 
     Raises:
         ConfigError: An option outside its range, parts that do not fit, or no class.
@@ -60,23 +62,44 @@ class SemanticSegmenter(nn.Module):
             head: What scores them.
             short_side: Pictures are resized so that their short side has so many pixels,
             long_side: unless the long side would then have more than this.
+            fixed_size: Pictures are resized to this (height, width) instead, whatever their
+                aspect; None keeps the aspect.
             size_multiple: Batches are padded to a multiple of this.
         """
 
+        kind: Literal["semantic"] = "semantic"
         backbone: BackboneConfig = field(default_factory=ResNet.Config)
         neck: FPN.Config | None = field(default_factory=FPN.Config)
         head: ClassMapConfig = field(default_factory=DeepLab.Config)
         short_side: PositiveCount = 520
         long_side: PositiveCount = 2080
+        fixed_size: tuple[PositiveCount, PositiveCount] | None = None
         size_multiple: PositiveCount = 32
 
-    def __init__(self, config: SemanticSegmenter.Config, class_names: Sequence[str]) -> None:
+        def build(
+            self, class_names: Sequence[str], category_ids: Sequence[int] = ()
+        ) -> SemanticSegmenter:
+            """Return the model for these classes."""
+            return SemanticSegmenter(self, class_names, category_ids)
+
+    def __init__(
+        self,
+        config: SemanticSegmenter.Config,
+        class_names: Sequence[str],
+        category_ids: Sequence[int] = (),
+    ) -> None:
         super().__init__()
         if not class_names:
             raise ConfigError("a model needs at least one class name")
+        if category_ids and len(category_ids) != len(class_names):
+            raise ConfigError(
+                f"{len(class_names)} class names and {len(category_ids)} category ids: "
+                "give one id per class, or none"
+            )
         # rebuilt from plain values, which checks what a direct call of Config did not
         self.config = config_from_dict(SemanticSegmenter.Config, config_to_dict(config))
         self.class_names = tuple(class_names)
+        self.category_ids = tuple(category_ids) or tuple(range(1, len(class_names) + 1))
         self.backbone = self.config.backbone.build()
         channels = self.backbone.channels
         neck = self.config.neck
@@ -100,7 +123,12 @@ class SemanticSegmenter(nn.Module):
         config = self.config
         return collate_pictures(
             images,
-            size_of=partial(resized_size, short_side=config.short_side, long_side=config.long_side),
+            size_of=partial(
+                resized_size,
+                short_side=config.short_side,
+                long_side=config.long_side,
+                fixed_size=config.fixed_size,
+            ),
             size_multiple=config.size_multiple,
             device=self.device,
         )
