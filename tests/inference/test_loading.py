@@ -8,9 +8,9 @@ import torch
 
 from maskwright.backbones import FPN, ResNet
 from maskwright.errors import CheckpointError, ConfigError
-from maskwright.inference import load
-from maskwright.mask_heads import MaskRCNNHead
-from maskwright.model import InstanceSegmenter, save_checkpoint
+from maskwright.inference import Predictor, load
+from maskwright.mask_heads import FCN, DeepLab, MaskRCNNHead
+from maskwright.model import InstanceSegmenter, SemanticSegmenter, save_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,65 @@ def test_names_files_and_devices_that_do_not_exist_are_explained(model_file: Pat
         load("torchvision/maskrcnn_resnet50")
     with pytest.raises(CheckpointError, match="needs weights"):
         load("torchvision/maskrcnn_resnet50_fpn")
+    with pytest.raises(ConfigError, match="Did you mean 'deeplabv3_resnet50'"):
+        load("torchvision/deeplab_resnet50")
+    with pytest.raises(CheckpointError, match="is called torchvision/fcn_resnet50"):
+        load("fcn_resnet50")
     with pytest.raises(ConfigError, match="of its own: leave those out"):
         load(model_file, weights="other.pth")
     with pytest.raises(ConfigError, match="device 'cpuu' is not on this machine"):
         load(model_file, device="cpuu")
+
+
+def test_a_semantic_model_file_gives_class_maps_and_says_that_it_finds_no_objects(
+    tmp_path: Path,
+) -> None:
+    config = SemanticSegmenter.Config(
+        backbone=ResNet.Config(depth=18),
+        neck=FPN.Config(channels=16),
+        head=DeepLab.Config(aspp_channels=16, low_level_channels=8, head_channels=(16,)),
+        short_side=64,
+        long_side=96,
+    )
+    model = config.build(("coin", "nut"))
+    save_checkpoint(model, tmp_path / "best.safetensors")
+    predictor = load(tmp_path, device="cpu")
+    image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
+    (expected,) = model.class_maps(model.collate([image]))
+    found = predictor.class_map(image)
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, expected)
+    with pytest.raises(ConfigError, match="call class_map"):
+        predictor.predict(image)
+
+
+def test_a_mask_head_with_a_class_map_gives_it_and_others_say_that_they_have_none(
+    model_file: Path,
+) -> None:
+    image = np.zeros((50, 70, 3), np.uint8)
+    with pytest.raises(ConfigError, match=r"needs the mask head 'fcn' or 'deeplab'.*'mask_rcnn'"):
+        load(model_file, device="cpu").class_map(image)
+    config = InstanceSegmenter.Config(
+        backbone=ResNet.Config(depth=18),
+        neck=FPN.Config(channels=16),
+        mask_head=FCN.Config(hidden_channels=8),
+        short_side=64,
+        long_side=96,
+    )
+    assert Predictor(config.build(("coin",))).class_map(image).shape == (50, 70)
+
+
+def test_torchvisions_semantic_networks_are_loaded_by_name(tmp_path: Path) -> None:
+    from torchvision.models.segmentation import fcn_resnet50
+
+    torch.manual_seed(0)
+    network = fcn_resnet50(weights=None, weights_backbone=None, num_classes=3)
+    torch.save(network.state_dict(), tmp_path / "fcn.pth")
+    predictor = load(
+        "torchvision/fcn_resnet50",
+        weights=tmp_path / "fcn.pth",
+        class_names=["coin", "nut"],
+        device="cpu",
+    )
+    assert predictor.class_map(np.zeros((40, 60, 3), np.uint8)).shape == (40, 60)
+    assert not predictor.finds_objects

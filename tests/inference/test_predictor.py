@@ -11,7 +11,8 @@ from PIL import Image
 
 from maskwright.errors import ConfigError, DataError, ImageError
 from maskwright.inference import PostProcessing, Predictor
-from maskwright.structures import Instances
+from maskwright.model.picture_batches import collate_pictures
+from maskwright.structures import Batch, Instances
 
 
 def _assert_same(first: Instances, second: Instances) -> None:
@@ -151,3 +152,52 @@ def test_a_stream_goes_on_past_an_unreadable_picture_only_if_told(
 def test_a_stream_of_nothing_is_an_error_at_once(predictor: Predictor, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no picture in this folder"):
         predictor.stream(tmp_path)
+
+
+class _Threshold:
+    """A semantic runtime without a network: bright pixels are "light", the others background."""
+
+    class_names = ("light",)
+
+    def __init__(self) -> None:
+        self.batch_sizes: list[int] = []
+
+    def collate(self, images: list[np.ndarray]) -> Batch:
+        return collate_pictures(
+            images, size_of=lambda size: size, size_multiple=1, device=torch.device("cpu")
+        )
+
+    def class_maps(self, batch: Batch) -> list[np.ndarray]:
+        self.batch_sizes.append(len(batch))
+        bright = (batch.images > 20).any(dim=1).int().numpy()
+        return [
+            one[:height, :width]
+            for one, (height, width) in zip(bright, batch.image_sizes, strict=True)
+        ]
+
+
+def test_a_class_map_has_the_class_of_every_pixel(picture: np.ndarray, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), picture[..., ::-1])
+    predictor = Predictor(_Threshold())
+    expected = (picture.max(axis=2) > 20).astype(int)
+    for form in (picture, tmp_path / "a.png", Image.fromarray(picture)):
+        np.testing.assert_array_equal(predictor.class_map(form), expected)
+    listed = predictor.class_map([picture, picture[:7], picture], batch_size=2)
+    assert predictor.model.batch_sizes[-2:] == [2, 1]  # type: ignore[union-attr]
+    np.testing.assert_array_equal(listed[1], expected[:7])
+    assert predictor.class_map([]) == []
+    with pytest.raises(ConfigError, match="batch_size must be 1 or more, got 0"):
+        predictor.class_map([picture], batch_size=0)
+    with pytest.raises(ImageError, match="picture 1 of the list"):
+        predictor.class_map([picture, "gone.png"])
+
+
+def test_what_a_model_cannot_do_is_an_error_that_names_what_it_can(
+    predictor: Predictor, picture: np.ndarray
+) -> None:
+    semantic = Predictor(_Threshold())
+    assert (predictor.finds_objects, semantic.finds_objects) == (True, False)
+    with pytest.raises(ConfigError, match=r"semantic model.*call class_map\(\)"):
+        semantic.predict(picture)
+    with pytest.raises(ConfigError, match="BlobRuntime has no class map.*fcn or deeplab"):
+        predictor.class_map(picture)

@@ -1,4 +1,4 @@
-"""Pictures in, `Instances` and result files out."""
+"""Pictures in, `Instances`, class maps and result files out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from maskwright.inference.folder_run import OUTPUTS, PredictionRun, predict_to_f
 from maskwright.inference.loading import load
 from maskwright.inference.measure import measure
 from maskwright.inference.postprocess import PostProcessing
-from maskwright.inference.predictor import Predictor, Runtime
+from maskwright.inference.predictor import Predictor, Runtime, SemanticRuntime
 from maskwright.inference.sources import find_sources
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "PredictionRun",
     "Predictor",
     "Runtime",
+    "SemanticRuntime",
     "find_sources",
     "load",
     "measure",

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from maskwright.devices import choose_device
-from maskwright.errors import CheckpointError, ConfigError
+from maskwright.errors import CheckpointError, ConfigError, nearest_name
 from maskwright.inference.predictor import Predictor
+
+if TYPE_CHECKING:
+    from maskwright.model import Model
 
 __all__ = ["load"]
 
@@ -28,10 +32,12 @@ def load(
         name_or_path: A model file (`RUN/best.safetensors`), a run folder, whose best model is
             taken, or "torchvision/maskrcnn_resnet50_fpn" or the like for torchvision's network
             (`maskwright.model.torchvision_names` has all; only Mask R-CNN draws masks).
+            "torchvision/deeplabv3_resnet50" and the like (`torchvision_segmentation_names`), and
+            files of semantic models, give a predictor with `class_map` alone.
         weights: Of a torchvision network: the file of a state dict, or "download" for the official
             one. Nothing is downloaded without that word.
         class_names: Of a torchvision network with weights of your own, without background; None
-            means COCO's. Model files carry theirs.
+            means COCO's, for semantic networks Pascal VOC's. Model files carry theirs.
         device: Where it runs, as torch names it: "cpu", "cuda", "cuda:1", "mps"; None takes the
             first of cuda, mps and cpu that is there.
 
@@ -40,24 +46,48 @@ def load(
         ConfigError: An unknown name or device, or weights for a model file that has its own.
     """
     # Networks cost seconds to import; what only handles results does not pay for them.
-    from maskwright.model import load_checkpoint, load_torchvision, torchvision_names
+    from maskwright.model import load_checkpoint
 
     place = choose_device(device)
     name = os.fspath(name_or_path)
     if name.startswith(_TORCHVISION):
-        model = load_torchvision(
-            name.removeprefix(_TORCHVISION), weights=weights, class_names=class_names
-        )
+        model = _torchvision_model(name.removeprefix(_TORCHVISION), weights, class_names)
         return Predictor(model.to(place))
     if weights is not None or class_names is not None:
         raise ConfigError(
             f"{name} is a model file with weights and class names of its own: leave those out"
         )
-    if name in torchvision_names() and not Path(name).exists():
+    if name in _torchvision_names() and not Path(name).exists():
         raise CheckpointError(
             f"there is no model file {name}; torchvision's network is called torchvision/{name}"
         )
     return Predictor(load_checkpoint(_model_file(Path(name)), device=place))
+
+
+def _torchvision_names() -> tuple[str, ...]:
+    from maskwright.model import torchvision_names, torchvision_segmentation_names
+
+    return (*torchvision_names(), *torchvision_segmentation_names())
+
+
+def _torchvision_model(
+    name: str, weights: str | os.PathLike[str] | None, class_names: Sequence[str] | None
+) -> Model:
+    from maskwright.model import (
+        load_torchvision,
+        load_torchvision_segmentation,
+        torchvision_segmentation_names,
+    )
+
+    known = _torchvision_names()
+    if name not in known:
+        raise ConfigError(
+            f"no torchvision model {name!r}; there are {', '.join(known)}."
+            f"{nearest_name(name, known)}"
+        )
+    if name in torchvision_segmentation_names():
+        return load_torchvision_segmentation(name, weights, class_names=class_names)
+    return load_torchvision(name, weights, class_names=class_names)
 
 
 def _model_file(path: Path) -> Path:

@@ -1,14 +1,16 @@
-"""From a picture in any form to its objects."""
+"""From a picture in any form to its objects, or to the class of each of its pixels."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import Protocol, cast, overload
+from typing import Protocol, cast, overload, runtime_checkable
 
 import numpy as np
+from jaxtyping import Int32
 
 from maskwright.errors import ConfigError, ImageError
 from maskwright.inference.pictures import Picture, PictureSource, as_picture, read_pictures
@@ -16,9 +18,10 @@ from maskwright.inference.postprocess import PostProcessing, require_classes
 from maskwright.inference.sources import find_sources
 from maskwright.structures import Batch, Instances
 
-__all__ = ["Predictor", "Runtime"]
+__all__ = ["Predictor", "Runtime", "SemanticRuntime"]
 
 
+@runtime_checkable
 class Runtime(Protocol):
     """What runs the network: `InstanceSegmenter` in PyTorch, or an exported graph.
 
@@ -37,20 +40,43 @@ class Runtime(Protocol):
         """Find the objects of each picture, with masks, in the frame of the original picture."""
 
 
+@runtime_checkable
+class SemanticRuntime(Protocol):
+    """What runs a network that gives pixels a class: `SemanticSegmenter`, for one.
+
+    `InstanceSegmenter` is both: with some mask heads (FCN, DeepLab) it has class maps as well.
+    """
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names by label."""
+
+    def collate(self, images: Sequence[np.ndarray]) -> Batch:
+        """Make a batch of (h, w, 3) uint8 RGB pictures."""
+
+    def class_maps(self, batch: Batch) -> list[np.ndarray]:
+        """Return the class of each pixel of the original pictures: 0 background, label + 1."""
+
+
 class Predictor:
-    """Finds the objects in pictures, in whatever form the pictures come.
+    """Finds the objects in pictures, or their class maps, in whatever form the pictures come.
 
     Args:
         model: What runs the network.
     """
 
-    def __init__(self, model: Runtime) -> None:
+    def __init__(self, model: Runtime | SemanticRuntime) -> None:
         self.model = model
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """The classes that the model knows, by label."""
         return tuple(self.model.class_names)
+
+    @property
+    def finds_objects(self) -> bool:
+        """Whether `predict` works; a semantic model has `class_map` alone."""
+        return isinstance(self.model, Runtime)
 
     def __repr__(self) -> str:
         return f"<Predictor of {len(self.class_names)} classes: {type(self.model).__name__}>"
@@ -129,6 +155,37 @@ class Predictor:
         one = (as_picture(each) for each in [cast(PictureSource, source)])
         return next(self.run(one, steps=steps))
 
+    @overload
+    def class_map(  # type: ignore[overload-overlap]  # a str is a sequence of str; it means a path
+        self, source: PictureSource, *, batch_size: int = 1
+    ) -> Int32[np.ndarray, "h w"]: ...
+
+    @overload
+    def class_map(
+        self, source: Sequence[PictureSource], *, batch_size: int = 1
+    ) -> list[Int32[np.ndarray, "_ _"]]: ...
+
+    def class_map(
+        self, source: PictureSource | Sequence[PictureSource], *, batch_size: int = 1
+    ) -> Int32[np.ndarray, "h w"] | list[Int32[np.ndarray, "_ _"]]:
+        """Return the class of every pixel: 0 is background, i + 1 is `class_names[i]`.
+
+        Semantic segmentation, which does not tell objects of one class apart.
+
+        Args:
+            source: A picture or a list of pictures, as for `predict`.
+            batch_size: Pictures of a list that go through the network together.
+
+        Raises:
+            ImageError: A picture that cannot be read or is of an unknown form.
+            ConfigError: The model has no class map, or a `batch_size` below 1.
+        """
+        if isinstance(source, list | tuple):
+            pictures = self.run_class_maps(_listed_pictures(source), batch_size=batch_size)
+            return [found for _, found in pictures]
+        one = (as_picture(each) for each in [cast(PictureSource, source)])
+        return next(self.run_class_maps(one))[1]
+
     def stream(
         self,
         sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
@@ -169,33 +226,63 @@ class Predictor:
         The floor under `predict` and `stream`: no pictures give nothing.
 
         Raises:
-            ConfigError: `steps` names a class that the model does not know, or a `batch_size`
-                below 1; said at once, before the first picture is taken.
+            ConfigError: `steps` names a class that the model does not know, a `batch_size`
+                below 1, or a model that finds no objects; said at once, before the first picture
+                is taken.
         """
         chosen = PostProcessing() if steps is None else steps
-        if batch_size < 1:
-            raise ConfigError(f"batch_size must be 1 or more, got {batch_size}")
+        model = self.model
+        if not isinstance(model, Runtime):
+            raise ConfigError(
+                "this is a semantic model, which gives every pixel a class and finds no objects: "
+                "call class_map() for predict() (maskwright predict --semantic)"
+            )
         require_classes(chosen.classes or (), self.class_names)
-        return self._batches(pictures, chosen, batch_size)
+        batches = _in_batches(pictures, batch_size)
+        return (found for batch in batches for found in _predict_batch(model, batch, chosen))
 
-    def _batches(
-        self, pictures: Iterable[Picture], steps: PostProcessing, batch_size: int
-    ) -> Iterator[Instances]:
-        waiting: list[Picture] = []
-        for picture in pictures:
-            waiting.append(picture)
-            if len(waiting) == batch_size:
-                yield from self._predict_batch(waiting, steps)
-                waiting = []
-        if waiting:
-            yield from self._predict_batch(waiting, steps)
+    def run_class_maps(
+        self, pictures: Iterable[Picture], *, batch_size: int = 1
+    ) -> Iterator[tuple[Picture, Int32[np.ndarray, "_ _"]]]:
+        """Yield each picture with its class map, taking them from `pictures` batch by batch.
 
-    def _predict_batch(self, pictures: list[Picture], steps: PostProcessing) -> list[Instances]:
-        batch = self.model.collate([picture.image for picture in pictures])
-        return [
-            steps(replace(found, source=picture.source))
-            for found, picture in zip(self.model.predict(batch), pictures, strict=True)
-        ]
+        The floor under `class_map`: no pictures give nothing.
+
+        Raises:
+            ConfigError: The model has no class map, or a `batch_size` below 1.
+        """
+        model = self.model
+        if not isinstance(model, SemanticRuntime):
+            raise ConfigError(
+                f"{type(model).__name__} has no class map: load a semantic model, or one with the "
+                "mask head fcn or deeplab"
+            )
+        batches = _in_batches(pictures, batch_size)
+        return (found for batch in batches for found in _map_batch(model, batch))
+
+
+def _in_batches(pictures: Iterable[Picture], batch_size: int) -> Iterator[list[Picture]]:
+    if batch_size < 1:
+        raise ConfigError(f"batch_size must be 1 or more, got {batch_size}")
+    waiting = iter(pictures)
+    return iter(lambda: list(islice(waiting, batch_size)), [])
+
+
+def _predict_batch(
+    model: Runtime, pictures: list[Picture], steps: PostProcessing
+) -> list[Instances]:
+    batch = model.collate([picture.image for picture in pictures])
+    return [
+        steps(replace(found, source=picture.source))
+        for found, picture in zip(model.predict(batch), pictures, strict=True)
+    ]
+
+
+def _map_batch(
+    model: SemanticRuntime, pictures: list[Picture]
+) -> list[tuple[Picture, Int32[np.ndarray, "_ _"]]]:
+    batch = model.collate([picture.image for picture in pictures])
+    return list(zip(pictures, model.class_maps(batch), strict=True))
 
 
 def _listed_pictures(sources: Sequence[PictureSource]) -> Iterator[Picture]:
