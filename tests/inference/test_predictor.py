@@ -199,5 +199,5 @@ def test_what_a_model_cannot_do_is_an_error_that_names_what_it_can(
     assert (predictor.finds_objects, semantic.finds_objects) == (True, False)
     with pytest.raises(ConfigError, match=r"semantic model.*call class_map\(\)"):
         semantic.predict(picture)
-    with pytest.raises(ConfigError, match="BlobRuntime has no class map.*fcn or deeplab"):
+    with pytest.raises(ConfigError, match=r"BlobRuntime has no class map.*fcn or deeplab"):
         predictor.class_map(picture)

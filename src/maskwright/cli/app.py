@@ -46,6 +46,7 @@ Examples:
     maskwright train annotations.json --out runs/first
     maskwright train train.json --val val.json --out runs/second --minutes 20
     maskwright train annotations.json --out runs/third --model.short-side 512
+    maskwright train annotations.json --out runs/classes --task semantic --model deeplab
     maskwright train --resume runs/second""",
 )
 app.command(
@@ -57,7 +58,8 @@ Examples:
 
     maskwright predict runs/first/best.safetensors street.jpg
     maskwright predict runs/first/best.safetensors pictures/ --out results --write overlay csv
-    maskwright predict runs/first/best.safetensors 'day*/*.png' --score-threshold 0.7""",
+    maskwright predict runs/first/best.safetensors 'day*/*.png' --score-threshold 0.7
+    maskwright predict runs/classes/best.safetensors pictures/ --semantic --out maps""",
 )
 app.command(
     "maskwright.cli.evaluate:evaluate",
@@ -68,6 +70,7 @@ Examples:
 
     maskwright evaluate runs/first/best.safetensors val.json
     maskwright evaluate runs/first/best.safetensors all.json --subset test
+    maskwright evaluate runs/classes/best.safetensors val.json
     maskwright evaluate --predictions results.json --data val.json --json""",
 )
 app.command(

@@ -13,7 +13,7 @@ from maskwright.errors import ConfigError, EvaluationError
 
 if TYPE_CHECKING:
     from maskwright.data import Dataset
-    from maskwright.evaluation import Metrics
+    from maskwright.evaluation import Metrics, SemanticMetrics
 
 __all__ = ["evaluate"]
 
@@ -25,13 +25,16 @@ def evaluate(
     predictions: Path | None = None,
     images: Path | None = None,
     subset: Literal["train", "validation", "test"] | None = None,
+    semantic: Annotated[bool, Parameter(negative="")] = False,
     max_detections: int | None = None,
+    weights: str | None = None,
     device: str | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Score a model, or the results of any tool, with COCO's numbers at the original size.
 
     Boxes, masks and boundaries (dilation 0.02); the box and mask numbers equal pycocotools'.
+    A semantic model is scored by mean IoU over its classes and the background, and pixel accuracy.
 
     Args:
         model: A model file.
@@ -39,8 +42,11 @@ def evaluate(
         predictions: COCO results json to score, in place of a model.
         images: Folder of the pictures, if it is not beside the annotations.
         subset: Score only these pictures of the split that was made when the model was trained.
+        semantic: Score the class map also of a model that finds objects (mask head fcn or
+            deeplab).
         max_detections: Detections per picture that count. By default COCO's 100, or more where
             pictures hold more objects.
+        weights: For torchvision/NAME models: a file, or download.
         device: cpu, cuda or mps. By default the best there is.
         json_: Print the numbers as JSON, and nothing else.
     """
@@ -48,13 +54,18 @@ def evaluate(
         raise ConfigError("evaluate needs the truth: evaluate MODEL DATA, or --data DATA")
     if (model is None) == (predictions is None):
         raise ConfigError("evaluate takes a MODEL or --predictions results.json, one of the two")
+    if predictions is not None and semantic:
+        raise ConfigError("--semantic scores the class maps of a MODEL, not --predictions")
+    metrics: Metrics | SemanticMetrics
     if predictions is not None:
         from maskwright.evaluation import evaluate as score
 
         metrics = score(predictions, data, max_detections=max_detections)
     else:
         assert model is not None
-        metrics = _score_model(model, data, images, subset, max_detections, device, quiet=json_)
+        metrics = _score_model(
+            model, data, images, subset, semantic, max_detections, weights, device, quiet=json_
+        )
     _print(metrics, as_json=json_)
     return 0
 
@@ -64,21 +75,25 @@ def _score_model(
     data: Path,
     images: Path | None,
     subset: str | None,
+    semantic: bool,
     max_detections: int | None,
+    weights: str | None,
     device: str | None,
     *,
     quiet: bool,
-) -> Metrics:
+) -> Metrics | SemanticMetrics:
     from maskwright.cli.progress import pictures_bar
     from maskwright.data import open_dataset
     from maskwright.inference import load
-    from maskwright.recipes import score_model
+    from maskwright.recipes import score_class_maps, score_model
 
-    predictor = load(model, device=device)
+    predictor = load(model, weights=weights, device=device)
     dataset = open_dataset(data, images=images)
     if subset is not None:
         dataset = _subset(dataset, Path(model).parent / "split.json", subset)
     with pictures_bar("Scoring", quiet=quiet) as progress:
+        if semantic or not predictor.finds_objects:
+            return score_class_maps(predictor, dataset, progress=progress)
         return score_model(predictor, dataset, max_detections=max_detections, progress=progress)
 
 
@@ -101,7 +116,7 @@ def _subset(dataset: Dataset, split: Path, name: str) -> Dataset:
     return dataset.subset([position[image_id] for image_id in ids[name]])
 
 
-def _print(metrics: Metrics, *, as_json: bool) -> None:
+def _print(metrics: Metrics | SemanticMetrics, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(metrics.as_dict()))  # noqa: T201
         for note in metrics.notes:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from maskwright.errors import ConfigError
+
 if TYPE_CHECKING:
-    from maskwright.inference import PredictionRun
+    from maskwright.inference import ClassMapRun, PredictionRun, Predictor
 
 __all__ = ["predict"]
 
-Output = Literal["overlay", "coco", "labelmap", "masks", "csv"]
+Output = Literal["overlay", "coco", "labelmap", "masks", "csv", "classmap"]
 
 
 def predict(
@@ -23,13 +26,8 @@ def predict(
     /,
     *,
     out: Path = Path("results"),
-    write: Annotated[tuple[Output, ...], Parameter(negative="", consume_multiple=True)] = (
-        "overlay",
-        "coco",
-        "labelmap",
-        "masks",
-        "csv",
-    ),
+    semantic: Annotated[bool, Parameter(negative="")] = False,
+    write: Annotated[tuple[Output, ...], Parameter(negative="", consume_multiple=True)] = (),
     score_threshold: float | None = None,
     classes: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=True)] = (),
     nms_threshold: float | None = None,
@@ -47,13 +45,18 @@ def predict(
     A picture that cannot be read is reported at the end, and the command then ends with exit
     code 1; the others are done.
 
+    With --semantic every pixel gets a class instead, by a semantic model or one with the mask head
+    fcn or deeplab: overlays with a legend, class maps and pixels per class.
+
     Args:
         model: A model file.
         sources: Pictures, folders and patterns.
         out: Folder for the results.
-        write: What to write: overlay (pictures to look at), coco (results.json for scoring),
-            labelmap (16-bit PNG), masks (a PNG per object), csv (a row of measurements per
-            object).
+        semantic: Give every pixel a class, and find no objects.
+        write: What to write, by default all: overlay (pictures to look at), coco (results.json
+            for scoring), labelmap (16-bit PNG), masks (a PNG per object), csv (a row of
+            measurements per object). With --semantic: overlay, classmap (PNG: 0 background, then
+            the classes of classes.json), csv (pixels per picture and class).
         score_threshold: Lowest score to keep. By default 0.5, but in results.json all that the
             model gives, for scoring.
         classes: Keep only these classes.
@@ -69,8 +72,23 @@ def predict(
         json_: Print a summary as JSON, and nothing else.
     """
     from maskwright.cli.progress import pictures_bar
-    from maskwright.inference import PostProcessing, load, predict_to_folder
+    from maskwright.inference import OUTPUTS, PostProcessing, load, predict_to_folder
 
+    if semantic:
+        options = {
+            "--score-threshold": score_threshold,
+            "--classes": classes,
+            "--nms-threshold": nms_threshold,
+            "--remove-overlaps": remove_overlaps,
+            "--tighten-boxes": tighten_boxes,
+            "--min-area": min_area,
+            "--pixel-size": pixel_size,
+        }
+        _refuse_options_of_objects(options)
+        predictor = load(model, weights=weights, device=device)
+        return _predict_class_maps(
+            predictor, sources, out, write=write, batch_size=batch_size, as_json=json_
+        )
     steps = PostProcessing(
         score_threshold=score_threshold,
         classes=classes or None,
@@ -85,27 +103,74 @@ def predict(
             predictor,
             sources,
             out,
-            outputs=write,
+            outputs=write or OUTPUTS,
             steps=steps,
             batch_size=batch_size,
             pixel_size=pixel_size,
             progress=progress,
         )
-    _print(run, out, as_json=json_)
+    what = f"{run.num_objects} objects in {run.num_images} pictures"
+    _print(run, {"objects": run.num_objects}, what, out, as_json=json_)
     return 1 if run.failures else 0
 
 
-def _print(run: PredictionRun, out: Path, *, as_json: bool) -> None:
+def _refuse_options_of_objects(options: Mapping[str, object]) -> None:
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise ConfigError(f"{given[0]} is about objects, and --semantic finds none: leave it out")
+
+
+def _predict_class_maps(
+    predictor: Predictor,
+    sources: Sequence[str],
+    out: Path,
+    *,
+    write: Sequence[str],
+    batch_size: int,
+    as_json: bool,
+) -> int:
+    from maskwright.cli.progress import pictures_bar
+    from maskwright.inference import CLASS_MAP_OUTPUTS, class_maps_to_folder
+
+    with pictures_bar("Predicting", quiet=as_json) as progress:
+        run = class_maps_to_folder(
+            predictor,
+            sources,
+            out,
+            outputs=write or CLASS_MAP_OUTPUTS,
+            batch_size=batch_size,
+            progress=progress,
+        )
+    _print(run, {"pixels": run.pixels}, _shares(run), out, as_json=as_json)
+    return 1 if run.failures else 0
+
+
+def _shares(run: ClassMapRun) -> str:
+    """Say what the pictures show, the largest part first."""
+    total = max(sum(run.pixels.values()), 1)
+    largest = sorted(run.pixels.items(), key=lambda item: -item[1])[:5]
+    named = [f"{name} {100 * count / total:.1f} %" for name, count in largest if count]
+    return f"class maps of {run.num_images} pictures ({', '.join(named) or 'no pixels'})"
+
+
+def _print(
+    run: PredictionRun | ClassMapRun,
+    numbers: Mapping[str, object],
+    sentence: str,
+    out: Path,
+    *,
+    as_json: bool,
+) -> None:
     for failure in run.failures:
         print(f"maskwright: left out {failure.path}: {failure.reason}", file=sys.stderr)  # noqa: T201
     if as_json:
         summary = {
             "out": str(out),
             "pictures": run.num_images,
-            "objects": run.num_objects,
+            **numbers,
             "written": [str(path) for path in run.written],
             "failures": [{"path": str(f.path), "reason": f.reason} for f in run.failures],
         }
         print(json.dumps(summary))  # noqa: T201
         return
-    print(f"{run.num_objects} objects in {run.num_images} pictures; results are in {out}")  # noqa: T201
+    print(f"{sentence}; results are in {out}")  # noqa: T201

@@ -21,6 +21,7 @@ def train(
     resume: Path | None = None,
     val: Path | None = None,
     images: Path | None = None,
+    task: Literal["instances", "semantic"] = "instances",
     model: str | None = None,
     backbone: str | None = None,
     preset: Literal["tiny", "fast", "best"] | None = None,
@@ -48,7 +49,9 @@ def train(
         resume: Go on with the run in this folder.
         val: Annotations of the validation pictures.
         images: Folder of the pictures, if it is not beside the annotations.
-        model: Detector and mask head, such as faster-rcnn+mask-rcnn.
+        task: instances finds objects; semantic gives every pixel a class (its score is mIoU).
+        model: Detector and mask head, such as faster-rcnn+mask-rcnn. For --task semantic fcn or
+            deeplab (the default).
         backbone: resnet18 to resnet101 (18, 34, 50, 101), vgg16, mobilenet_v3_large or _small,
             csp-nano to csp-large (nano, tiny, small, medium, large), or timm's name of a network.
         preset: tiny for a trial, fast for a CPU, best for a GPU. By default what fits the machine.
@@ -75,6 +78,7 @@ def train(
             out=out,
             validation=val,
             images=images,
+            task=task,
             model=model,
             backbone=backbone,
             preset=preset,

@@ -18,7 +18,7 @@ from maskwright.draw.colours import ink_on
 if TYPE_CHECKING:
     from maskwright.structures import Instances
 
-__all__ = ["draw_labels", "text_font"]
+__all__ = ["draw_labels", "text_font", "text_height"]
 
 # Looked at on COCO photographs, a tray of nuts and plates of up to 375 nuclei.
 _TEXT_SHARE = 0.026  # letter height by the geometric mean of the picture's sides
@@ -57,7 +57,7 @@ def draw_labels(
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
     rank = areas if instances.scores is None else instances.scores.detach().cpu().numpy()
     texts = _texts(instances)
-    size = max(_SMALLEST_TEXT, round(_TEXT_SHARE * float(np.sqrt(height * width))))
+    size = text_height(height, width)
     taken = np.zeros((0, 4))
     room = _COVERED_SHARE * height * width
     for i in np.argsort(-rank, kind="stable").tolist():
@@ -79,6 +79,11 @@ def draw_labels(
         canvas[y1:y2, x1:x2] = plate
         taken = np.vstack([taken, places[best]])
         room -= area
+
+
+def text_height(height: int, width: int) -> int:
+    """Return the size in pixels of letters on a picture: 11 on small ones, 17 on a photo."""
+    return max(_SMALLEST_TEXT, round(_TEXT_SHARE * float(np.sqrt(height * width))))
 
 
 @lru_cache(maxsize=32)

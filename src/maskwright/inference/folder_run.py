@@ -31,7 +31,14 @@ from maskwright.structures import Instances
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["OUTPUTS", "PredictionRun", "UnreadPicture", "predict_to_folder"]
+__all__ = [
+    "OUTPUTS",
+    "PredictionRun",
+    "UnreadPicture",
+    "is_written_by_us",
+    "predict_to_folder",
+    "require_outputs",
+]
 
 OUTPUTS = ("overlay", "coco", "labelmap", "masks", "csv")
 """What a run can write: see `predict_to_folder`."""
@@ -111,10 +118,10 @@ def predict_to_folder(
         ConfigError: An unknown output or class, or a picture that `image_ids` does not know.
         OSError: A file cannot be written, or the disk is full.
     """
-    _require_outputs(outputs)
+    require_outputs(outputs, OUTPUTS)
     steps = PostProcessing() if steps is None else steps
     out = Path(out)
-    paths = [path for path in find_sources(sources) if not _is_written_by_us(path, out)]
+    paths = [path for path in find_sources(sources) if not is_written_by_us(path, out)]
     places = _places(paths, image_ids)
     failures: list[UnreadPicture] = []
     pixels: dict[Path, np.ndarray] = {}
@@ -214,18 +221,23 @@ class _ResultFiles:
             write_table(self.written[-1], pd.concat(filled, ignore_index=True))
 
 
-def _require_outputs(outputs: Collection[str]) -> None:
+def require_outputs(outputs: Collection[str], known: Sequence[str]) -> None:
+    """Check that each output is a known one.
+
+    Raises:
+        ConfigError: One is not; the message lists those there are.
+    """
     for name in outputs:
-        if name not in OUTPUTS:
+        if name not in known:
             raise ConfigError(
-                f"unknown output {name!r}.{nearest_name(name, OUTPUTS)} "
-                f"There are: {', '.join(OUTPUTS)}"
+                f"unknown output {name!r}.{nearest_name(name, tuple(known))} "
+                f"There are: {', '.join(known)}"
             )
 
 
-def _is_written_by_us(path: Path, out: Path) -> bool:
+def is_written_by_us(path: Path, out: Path) -> bool:
     """True for pictures that an earlier run left below `out`, when `out` is among the sources."""
-    folders = [(out / name).resolve() for name in ("overlay", "labelmap", "masks")]
+    folders = [(out / name).resolve() for name in ("overlay", "labelmap", "masks", "classmap")]
     return any(folder in path.resolve().parents for folder in folders)
 
 

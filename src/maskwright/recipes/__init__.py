@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from maskwright.recipes.choose import DataFacts, choose_recipe, data_facts, part_names
 from maskwright.recipes.comparison import ComparedModel, Comparison, compare
-from maskwright.recipes.recipe import PRESETS, Preset, Recipe
+from maskwright.recipes.recipe import PRESETS, Preset, Recipe, TaskName
 from maskwright.recipes.run import TrainedRun
-from maskwright.recipes.scoring import predict_dataset, score_model
+from maskwright.recipes.scoring import predict_dataset, score_class_maps, score_model
 from maskwright.recipes.training_runs import resume, train
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "DataFacts",
     "Preset",
     "Recipe",
+    "TaskName",
     "TrainedRun",
     "choose_recipe",
     "compare",
@@ -23,6 +24,7 @@ __all__ = [
     "part_names",
     "predict_dataset",
     "resume",
+    "score_class_maps",
     "score_model",
     "train",
 ]

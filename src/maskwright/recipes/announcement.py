@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from maskwright.data import Dataset
+from maskwright.model import ModelConfig, SemanticSegmenter
 from maskwright.recipes.recipe import Recipe
 from maskwright.recipes.run import Parts
 
@@ -34,12 +35,18 @@ def describe(recipe: Recipe) -> str:
     size = f"short side {model.short_side} pixels"
     if model.fixed_size is not None:
         size = "{} x {} pixels".format(*model.fixed_size)
-    head = "no masks" if model.mask_head is None else model.mask_head.kind.replace("_", "-")
     return (
-        f"{model.detector.kind.replace('_', '-')} + {head} on "
+        f"{_parts(model)} on "
         f"{backbone}{depth} (weights: {recipe.weights}), {size}, "
         f"{recipe.batch_size} pictures a step, {' or '.join(length)}"
     )
+
+
+def _parts(model: ModelConfig) -> str:
+    if isinstance(model, SemanticSegmenter.Config):
+        return f"{model.head.kind} (semantic)"
+    head = "no masks" if model.mask_head is None else model.mask_head.kind
+    return f"{model.detector.kind} + {head}".replace("_", "-")
 
 
 def _count(part: Dataset) -> str:

@@ -17,9 +17,10 @@ from maskwright.data import Dataset
 from maskwright.detectors import DetectorConfig
 from maskwright.errors import ConfigError, nearest_name
 from maskwright.mask_heads import MaskHeadConfig
-from maskwright.model import InstanceSegmenter
+from maskwright.model import InstanceSegmenter, ModelConfig, SemanticSegmenter
+from maskwright.model.semantic import ClassMapConfig
 from maskwright.ops import Setting
-from maskwright.recipes.recipe import PRESETS, Preset, Recipe
+from maskwright.recipes.recipe import PRESETS, Preset, Recipe, TaskName
 from maskwright.training import OptimizerConfig
 from maskwright.transforms import Augmentation
 
@@ -83,6 +84,7 @@ def data_facts(dataset: Dataset) -> DataFacts:
 def choose_recipe(
     facts: DataFacts,
     *,
+    task: TaskName = "instances",
     model: str | None = None,
     backbone: str | None = None,
     preset: Preset | None = None,
@@ -96,7 +98,9 @@ def choose_recipe(
 
     Args:
         facts: See `data_facts`.
-        model: "detector+mask-head" such as "faster-rcnn+mask-rcnn"; None for that.
+        task: "instances" finds objects, "semantic" gives every pixel a class.
+        model: "detector+mask-head" such as "faster-rcnn+mask-rcnn", None for that; of the
+            semantic task "fcn" or "deeplab", None for the latter.
         backbone: "resnet18" to "resnet101", "vgg16", "mobilenet_v3_large" or "_small", "csp-nano"
             to "csp-large", or timm's name of a network; None by the preset.
         preset: None takes "best" with a GPU and "fast" without.
@@ -118,7 +122,6 @@ def choose_recipe(
         )
     short_side = _short_side(facts, preset)
     chosen_backbone, chosen_weights = _backbone(backbone, weights, preset)
-    detector, mask_head = _parts(model or "faster-rcnn+mask-rcnn")
     setting = Setting(
         width={"tiny": 64, "fast": 96, "best": 256}[preset],
         is_light=preset != "best",
@@ -132,14 +135,7 @@ def choose_recipe(
         num_steps = int(np.clip(40 * facts.num_images / batch_size, 500, 20_000))
     is_pretrained = chosen_weights != "none"
     return Recipe(
-        model=InstanceSegmenter.Config(
-            backbone=chosen_backbone,
-            neck=FPN.Config(channels=setting.width),
-            detector=detector.for_setting(setting),
-            mask_head=mask_head.for_setting(setting),
-            short_side=short_side,
-            long_side=int(np.ceil(short_side * max(facts.aspect, 1.0) * 1.05)),
-        ),
+        model=_model(task, model, setting, short_side, facts.aspect),
         weights=chosen_weights,
         augmentation=Augmentation(
             horizontal_flip=0.5,
@@ -158,6 +154,34 @@ def choose_recipe(
         minutes=minutes,
         num_workers=4 if has_gpu else 1,
         seed=seed,
+    )
+
+
+def _model(
+    task: TaskName, name: str | None, setting: Setting, short_side: int, aspect: float
+) -> ModelConfig:
+    long_side = int(np.ceil(short_side * max(aspect, 1.0) * 1.05))
+    if task == "semantic":
+        return SemanticSegmenter.Config(
+            backbone=setting.backbone,
+            neck=FPN.Config(channels=setting.width, extra_levels=0),
+            head=_class_map_head(name or "deeplab").for_setting(setting),
+            short_side=short_side,
+            long_side=long_side,
+        )
+    if task != "instances":
+        raise ConfigError(
+            f"unknown task {task!r}.{nearest_name(task, get_args(TaskName))} "
+            f"There are: {', '.join(get_args(TaskName))}"
+        )
+    detector, mask_head = _parts(name or "faster-rcnn+mask-rcnn")
+    return InstanceSegmenter.Config(
+        backbone=setting.backbone,
+        neck=FPN.Config(channels=setting.width),
+        detector=detector.for_setting(setting),
+        mask_head=mask_head.for_setting(setting),
+        short_side=short_side,
+        long_side=long_side,
     )
 
 
@@ -207,11 +231,20 @@ def _parts(model: str) -> tuple[type[DetectorConfig], type[MaskHeadConfig]]:
     """Return the config classes that "detector+mask-head" names."""
     names = model.replace("-", "_").split("+")
     if len(names) != 2:
-        raise ConfigError(f"--model must be detector+mask-head, got {model!r}")
+        hint = ": is it --task semantic?" if model in _names(ClassMapConfig) else ""
+        raise ConfigError(f"--model must be detector+mask-head, got {model!r}{hint}")
     return (
         _by_kind(names[0], DetectorConfig, "detector"),
         _by_kind(names[1], MaskHeadConfig, "mask head"),
     )
+
+
+def _class_map_head(model: str) -> type[ClassMapConfig]:
+    """Return the config class of what scores the class map."""
+    if "+" in model:
+        heads = " or ".join(_names(ClassMapConfig))
+        raise ConfigError(f"a semantic model finds no objects: --model is {heads}, got {model!r}")
+    return _by_kind(model.replace("-", "_"), ClassMapConfig, "semantic model")
 
 
 def _by_kind(kind: str, union: Any, role: str) -> type[Any]:

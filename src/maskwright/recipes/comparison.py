@@ -24,6 +24,7 @@ import numpy as np
 
 from maskwright.devices import choose_device
 from maskwright.errors import TrainingError
+from maskwright.files import write_json
 from maskwright.inference import load
 from maskwright.recipes.comparison_folder import open_comparison, read_result
 from maskwright.recipes.comparison_models import (
@@ -40,7 +41,7 @@ from maskwright.recipes.contestants import Contestant, parse_budget, parse_conte
 from maskwright.recipes.costs import time_in_turn
 from maskwright.recipes.recipe import Preset
 from maskwright.recipes.recommendation import ComparedModel, Recommendation, recommend
-from maskwright.recipes.run import Parts, write_json
+from maskwright.recipes.run import Parts
 
 if TYPE_CHECKING:
     from rich.console import Group

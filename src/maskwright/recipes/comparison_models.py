@@ -99,7 +99,7 @@ def check_contestant(one: Contestant, parts: Parts, options: CommonOptions) -> N
         has_gpu=options.device != "cpu",
     )
     recipe = apply_overrides(recipe, options.overrides)
-    InstanceSegmenter(recipe.model, parts.train.class_names)
+    recipe.model.build(parts.train.class_names)
 
 
 def comparison_config(data: str | Path, options: CommonOptions, parts: Parts) -> dict[str, Any]:
@@ -146,6 +146,7 @@ def score_contestant(
     one: Contestant, run: TrainedRun, parts: Parts, options: CommonOptions
 ) -> ComparedModel:
     """Score a trained model on the pictures that decide, and measure what it costs alone."""
+    assert isinstance(run.model, InstanceSegmenter), "contestants find objects"
     test = deciding_pictures(parts)
     found = list(predict_dataset(Predictor(run.model), test))
     metrics = evaluate(found, test, kinds=("bbox", "segm", "boundary"))

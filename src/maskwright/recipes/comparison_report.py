@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 
 from maskwright.data import Dataset, save_image
 from maskwright.draw import contact_sheet, overlay
-from maskwright.files import atomic_write
+from maskwright.files import atomic_write, write_json
 from maskwright.inference import Predictor
 from maskwright.recipes.recommendation import (
     ComparedModel,
@@ -20,7 +20,6 @@ from maskwright.recipes.recommendation import (
     pareto_front,
     score_text,
 )
-from maskwright.recipes.run import write_json
 from maskwright.structures import Instances
 
 if TYPE_CHECKING:

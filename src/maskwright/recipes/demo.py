@@ -23,10 +23,10 @@ from maskwright.data import open_dataset, save_image, write_coco_dataset
 from maskwright.draw import contact_sheet, overlay
 from maskwright.errors import TrainingError
 from maskwright.evaluation import Metrics, evaluate
+from maskwright.files import write_json
 from maskwright.inference import Predictor, measure
 from maskwright.masks import Masks
 from maskwright.recipes.coins import HELD_OUT_ROW, coin_photograph, coin_samples, cut_coins
-from maskwright.recipes.run import write_json
 from maskwright.recipes.scoring import predict_dataset
 from maskwright.recipes.training_runs import train
 from maskwright.structures import Instances

@@ -7,12 +7,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from maskwright.model import InstanceSegmenter
+from maskwright.model import InstanceSegmenter, ModelConfig
 from maskwright.ops import Fraction, PositiveCount
 from maskwright.training import OptimizerConfig
 from maskwright.transforms import Augmentation
 
-__all__ = ["PRESETS", "Preset", "Recipe", "Weights"]
+__all__ = ["PRESETS", "Preset", "Recipe", "TaskName", "Weights"]
+
+TaskName = Literal["instances", "semantic"]
+"""instances: find objects; semantic: give every pixel a class."""
 
 Preset = Literal["tiny", "fast", "best"]
 """tiny: a small ResNet for a demonstration; fast: for a CPU; best: for a GPU."""
@@ -29,7 +32,7 @@ class Recipe:
     """Everything that decides what a run does, apart from its data.
 
     Args:
-        model: The network.
+        model: The network; its kind is the task. Without a kind it finds objects.
         weights: Where the backbone starts: "none", "package", "download", or a file.
         augmentation: What is done to training pictures.
         optimizer: How weights move.
@@ -47,7 +50,7 @@ class Recipe:
         seed: Of weights, order and augmentation.
     """
 
-    model: InstanceSegmenter.Config
+    model: ModelConfig = field(default_factory=InstanceSegmenter.Config)
     weights: Weights = "none"
     augmentation: Augmentation = field(default_factory=Augmentation)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

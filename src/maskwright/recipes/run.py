@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from maskwright.data import Dataset, Loader
-from maskwright.evaluation import Metrics
-from maskwright.files import atomic_write
-from maskwright.inference import Predictor
+from maskwright.files import write_json
 from maskwright.model import (
-    InstanceSegmenter,
+    Model,
     load_checkpoint,
     load_imagenet,
     read_checkpoint_header,
     save_checkpoint,
 )
 from maskwright.recipes.between_steps import Calendar, stop_between_steps
-from maskwright.recipes.proposals import keep_proposals, measure_proposals, proposals_sentence
 from maskwright.recipes.recipe import Recipe
-from maskwright.recipes.scoring import score_model
+from maskwright.recipes.tasks import Scores, task_of
 from maskwright.training import (
     EMA,
     Budget,
@@ -47,7 +42,7 @@ from maskwright.training import (
     warmup_cosine,
 )
 
-__all__ = ["Parts", "TrainedRun", "run_recipe", "write_json"]
+__all__ = ["Parts", "TrainedRun", "run_recipe"]
 
 _CACHE_BYTES = 512 * 1024 * 1024
 """Decoded pictures of small datasets are kept, which spares decoding them in every epoch."""
@@ -68,10 +63,10 @@ class TrainedRun:
     """
 
     path: Path
-    model: InstanceSegmenter
+    model: Model
     recipe: Recipe
-    validation: Metrics
-    test: Metrics | None
+    validation: Scores
+    test: Scores | None
     steps: int
     seconds: float
 
@@ -99,7 +94,8 @@ class _Training:
         seed_everything(recipe.seed)
         self.folder, self.recipe, self.parts, self.device = folder, recipe, parts, device
         classes = parts.train.class_names, parts.train.category_ids
-        self.model = InstanceSegmenter(recipe.model, *classes).to(device)
+        self.model: Model = recipe.model.build(*classes).to(device)
+        self.task = task_of(self.model, folder.path)
         self.optimizer = recipe.optimizer.build(self.model)
         self.ema: EMA | None = None
         self.point = ResumePoint(step=0)
@@ -108,7 +104,7 @@ class _Training:
         """Begin anew: transfer weights, then start the average from them."""
         if self.recipe.weights != "none":
             load_imagenet(self.model.backbone, self.recipe.weights)
-        self.model.detector.prepare(self.model.backbone)
+        self.task.prepare()
         self._start_average()
 
     def go_on(self) -> None:
@@ -123,7 +119,7 @@ class _Training:
             self.ema = EMA(self.model, self.recipe.ema_decay)
 
     @contextmanager
-    def averaged(self) -> Iterator[InstanceSegmenter]:
+    def averaged(self) -> Iterator[Model]:
         """Lend the model with its averaged weights, as it is scored and saved."""
         with self.ema.applied() if self.ema is not None else nullcontext():
             yield self.model
@@ -131,14 +127,9 @@ class _Training:
     def validate(self, step: int, seconds: float) -> dict[str, float]:
         """Score on the validation pictures; write last and best."""
         with self.averaged() as model:
-            metrics = score_model(Predictor(model), self.parts.validation, kinds=("bbox", "segm"))
-            scores = {
-                "val/bbox_AP": metrics["bbox"]["AP"],
-                "val/segm_AP": metrics["segm"]["AP"],
-                "val/segm_AP50": metrics["segm"]["AP50"],
-            }
+            metrics, scores = self.task.validate(self.parts.validation)
             extra = {"step": step, "validation": metrics.as_dict()}
-            score, best = scores["val/segm_AP"], self.point.best_score
+            score, best = scores[self.task.decisive], self.point.best_score
             is_best = best is None or score >= best
             save_checkpoint(model, self.folder.last_path, extra)
             if is_best:
@@ -195,11 +186,12 @@ def run_recipe(
         training.start()
     _train(training, quiet=quiet)
     model = load_checkpoint(folder.best_path, device=device)
-    keep_proposals(model, folder.path)
-    if not model.detector.is_finished:
-        _finish(training, model)
-    validation = score_model(Predictor(model), parts.validation)
-    test = None if parts.test is None else score_model(Predictor(model), parts.test)
+    task = task_of(model, folder.path)
+    if not task.is_finished:  # a run killed meanwhile does it again
+        task.finish(_pictures_as_they_are(training))
+        save_checkpoint(model, folder.best_path, read_checkpoint_header(folder.best_path).extra)
+    validation = task.score(parts.validation)
+    test = None if parts.test is None else task.score(parts.test)
     scores = {"validation": validation.as_dict(), "test": test and test.as_dict()}
     write_json(folder.path / "scores.json", scores)
     return TrainedRun(
@@ -226,16 +218,14 @@ def _train(training: _Training, *, quiet: bool) -> None:
         return
     if start.step == 0:
         training.save(0, 0.0)  # from here on a killed run can be resumed
-    keep_proposals(training.model, training.folder.path)
-    proposals = measure_proposals(training.model, training.parts.validation)
+    advice = training.task.survey(training.parts.validation)
     calendar = Calendar(recipe.evaluations, spent, stopwatch.seconds)
     with ExitStack() as stack:
         log = stack.enter_context(_open_log(training))
         display = stack.enter_context(choose_display(num_steps=recipe.num_steps, quiet=quiet))
         is_asked_to_stop = stack.enter_context(stop_between_steps())
-        if proposals is not None:
-            write_json(training.folder.path / "proposals.json", proposals)
-            display.message(proposals_sentence(proposals))
+        if advice is not None:
+            display.message(advice)
         for report in _steps(training, budget, stopwatch):
             spent = budget.progress(report.step, stopwatch.seconds)
             display.step(report, spent)
@@ -258,13 +248,10 @@ def _train(training: _Training, *, quiet: bool) -> None:
                 raise KeyboardInterrupt
 
 
-def _finish(training: _Training, model: InstanceSegmenter) -> None:
-    """Let the detector of the best model learn what steps do not teach, and save it again.
-
-    The pictures are those of training, as they are. A run killed meanwhile does it again.
-    """
-    recipe, path = training.recipe, training.folder.best_path
-    pictures = Loader(
+def _pictures_as_they_are(training: _Training) -> Loader:
+    """The training pictures, each once and unchanged."""
+    recipe = training.recipe
+    return Loader(
         training.parts.train,
         batch_size=1,
         short_side=recipe.model.short_side,
@@ -275,8 +262,6 @@ def _finish(training: _Training, model: InstanceSegmenter) -> None:
         shuffle=False,
         epochs=1,
     )
-    model.detector.finish(pictures)
-    save_checkpoint(model, path, read_checkpoint_header(path).extra)
 
 
 def _open_log(training: _Training) -> MetricsLog:
@@ -329,9 +314,3 @@ def _score_line(step: int, scores: dict[str, float]) -> str:
         f"{name.removeprefix('val/')} {value:.3f}" for name, value in scores.items()
     )
     return f"step {step}: validation {numbers}"
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a value as indented JSON, whole or not at all."""
-    with atomic_write(path) as partial_path:
-        partial_path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

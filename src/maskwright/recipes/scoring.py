@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
+
 from maskwright.data import Dataset
-from maskwright.evaluation import Kind, Metrics, evaluate
+from maskwright.evaluation import (
+    Kind,
+    Metrics,
+    SemanticMetrics,
+    evaluate,
+    evaluate_semantic,
+)
 from maskwright.inference import Predictor
 from maskwright.inference.pictures import Picture
 from maskwright.structures import Instances
 
-__all__ = ["predict_dataset", "score_model"]
+__all__ = ["predict_dataset", "score_class_maps", "score_model"]
 
 
 def predict_dataset(
@@ -31,10 +39,7 @@ def predict_dataset(
     Raises:
         ImageError: A picture cannot be read.
     """
-    pictures = (
-        Picture(image=dataset.image(i), path=dataset.image_path(i)) for i in range(len(dataset))
-    )
-    results = predictor.run(pictures, batch_size=batch_size)
+    results = predictor.run(_pictures(dataset), batch_size=batch_size)
     for done, (image_id, found) in enumerate(
         zip(dataset.image_ids.tolist(), results, strict=True), start=1
     ):
@@ -60,3 +65,35 @@ def score_model(
     """
     found = predict_dataset(predictor, dataset, batch_size=batch_size, progress=progress)
     return evaluate(list(found), dataset, kinds=kinds, max_detections=max_detections)
+
+
+def score_class_maps(
+    predictor: Predictor,
+    dataset: Dataset,
+    *,
+    batch_size: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> SemanticMetrics:
+    """Predict the class map of every picture of the dataset and score it at the original size.
+
+    Raises:
+        ImageError: A picture cannot be read.
+        ConfigError: The model has no class map.
+        EvaluationError: The dataset has objects of a class that the model does not know.
+    """
+    maps = predictor.run_class_maps(_pictures(dataset), batch_size=batch_size)
+
+    def by_id() -> Iterator[tuple[int, np.ndarray]]:
+        for done, (image_id, (_, found)) in enumerate(
+            zip(dataset.image_ids.tolist(), maps, strict=True), start=1
+        ):
+            yield image_id, found
+            if progress is not None:
+                progress(done, len(dataset))
+
+    return evaluate_semantic(by_id(), dataset, class_names=predictor.class_names)
+
+
+def _pictures(dataset: Dataset) -> Iterator[Picture]:
+    for i in range(len(dataset)):
+        yield Picture(image=dataset.image(i), path=dataset.image_path(i))

@@ -1,9 +1,9 @@
-"""A training run from data to a scored model: `maskwright train`.
+"""A training run from data to a scored model: `maskwright train`, of either task.
 
 RUN/config.json          the recipe and where the data came from
 RUN/split.json           image ids of the training, validation and test pictures
 RUN/metrics.csv          losses by step and validation scores
-RUN/best.safetensors     the model with the best validation mask AP
+RUN/best.safetensors     the model with the best validation mask AP, or mIoU
 RUN/last.safetensors     the model of the last evaluation
 RUN/state.safetensors    what resuming needs
 RUN/proposals.json       with selective search: its recall; RUN/proposals/ keeps its boxes
@@ -20,11 +20,12 @@ from typing import Any
 from maskwright.data import open_dataset, split_dataset
 from maskwright.devices import choose_device
 from maskwright.errors import DataError, TrainingError
+from maskwright.files import write_json
 from maskwright.model import apply_overrides, config_from_dict, config_to_dict
 from maskwright.recipes.announcement import announce
 from maskwright.recipes.choose import choose_recipe, data_facts
-from maskwright.recipes.recipe import Preset, Recipe
-from maskwright.recipes.run import Parts, TrainedRun, run_recipe, write_json
+from maskwright.recipes.recipe import Preset, Recipe, TaskName
+from maskwright.recipes.run import Parts, TrainedRun, run_recipe
 from maskwright.training import RunFolder
 
 __all__ = ["TrainedRun", "open_parts", "resume", "train"]
@@ -39,6 +40,7 @@ def train(
     out: str | Path,
     validation: str | Path | None = None,
     images: str | Path | None = None,
+    task: TaskName = "instances",
     model: str | None = None,
     backbone: str | None = None,
     preset: Preset | None = None,
@@ -58,7 +60,10 @@ def train(
         out: The run folder to make.
         validation: Annotations of the validation pictures; all of `data` is then trained on.
         images: The folder of the pictures of `data`, if it is not where it is looked for.
-        model: "detector+mask-head"; None for "faster-rcnn+mask-rcnn".
+        task: "instances" finds objects; "semantic" gives every pixel a class, and the best model
+            is the one with the best mean IoU.
+        model: "detector+mask-head"; None for "faster-rcnn+mask-rcnn". Of the semantic task "fcn"
+            or "deeplab"; None for the latter.
         backbone: "resnet18" to "resnet101" or a timm name; None by the preset.
         preset: "tiny", "fast" or "best"; None takes "best" with a GPU, else "fast".
         weights: Where the backbone starts: "none", "package", "download" or a file.
@@ -85,6 +90,7 @@ def train(
     parts = open_parts(source)
     recipe = choose_recipe(
         data_facts(parts.train),
+        task=task,
         model=model,
         backbone=backbone,
         preset=preset,

@@ -1,0 +1,115 @@
+"""A class map drawn over its picture, with a legend of the class names below.
+
+Shapes: k classes, (h, w) size of the picture. Classes are painted one by one through their own
+bitmap, so memory follows the picture and not the number of classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from jaxtyping import Integer, UInt8
+from PIL import Image, ImageDraw
+
+from maskwright.conversions import class_map_names
+from maskwright.draw.colours import distinct_colours
+from maskwright.draw.labels import text_font, text_height
+from maskwright.draw.overlay import line_thickness
+from maskwright.errors import ImageError
+
+__all__ = ["class_overlay"]
+
+_PAPER = (255, 255, 255)
+_INK = (40, 40, 40)
+
+
+def class_overlay(
+    image: UInt8[np.ndarray, "h w 3"],
+    class_map: Integer[np.ndarray, "h w"],
+    class_names: Sequence[str],
+    *,
+    opacity: float = 0.45,
+    legend: bool = True,
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Return a copy of `image` with every class in its colour and the background as it is.
+
+    A class has the same colour in every picture. The legend stands on a strip below the picture
+    and hides nothing of it: the classes that are there with their share of the picture, largest
+    first. It may make the result wider than a narrow picture; the picture is at the top left.
+
+    Args:
+        image: The picture, RGB.
+        class_map: 0 background, i + 1 class i.
+        class_names: By label, without the background.
+        opacity: Of the fill, 0 (outline only) to 1.
+        legend: Whether to add it.
+
+    Raises:
+        ImageError: The picture is not (h, w, 3) uint8, or of another size than the class map.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ImageError(
+            f"a picture to draw on must be (h, w, 3) RGB uint8, got {image.shape} {image.dtype}"
+        )
+    if image.shape[:2] != class_map.shape:
+        raise ImageError(
+            f"the class map is of a picture of {class_map.shape} (height, width), "
+            f"this one is {image.shape[:2]}"
+        )
+    canvas = np.ascontiguousarray(image).copy()
+    colours = distinct_colours(len(class_names))
+    pixels = np.bincount(class_map.ravel(), minlength=len(class_names) + 1)
+    for label in np.flatnonzero(pixels[1:]).tolist():
+        _paint(canvas, (class_map == label + 1).astype(np.uint8), colours[label], opacity)
+    if not legend:
+        return canvas
+    return _with_legend(canvas, pixels, class_map_names(class_names), colours)
+
+
+def _paint(
+    canvas: UInt8[np.ndarray, "h w 3"],
+    bitmap: UInt8[np.ndarray, "h w"],
+    colour: UInt8[np.ndarray, " 3"],
+    opacity: float,
+) -> None:
+    """Blend one class's fill into `canvas` and draw its outline on the class's own pixels."""
+    fill = np.broadcast_to(colour, canvas.shape).copy()
+    cv2.copyTo(cv2.addWeighted(canvas, 1 - opacity, fill, opacity, 0), bitmap, canvas)
+    kernel = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    # what lies beyond the picture counts as the same class: no outline along the picture's edge
+    core = cv2.erode(bitmap, kernel, iterations=line_thickness(*bitmap.shape))
+    cv2.copyTo(fill, bitmap - core, canvas)
+
+
+def _with_legend(
+    canvas: UInt8[np.ndarray, "h w 3"],
+    pixels: Integer[np.ndarray, " k+1"],
+    names: Sequence[str],
+    colours: UInt8[np.ndarray, "k 3"],
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Add the strip below: a square in the class's colour, its name and its share, row by row."""
+    size = text_height(*canvas.shape[:2])
+    font, gap = text_font(size), max(2, size // 2)
+    shown = [c for c in np.argsort(-pixels, kind="stable").tolist() if pixels[c]]
+    texts = {c: f"{names[c]} {100 * pixels[c] / pixels.sum():.1f} %" for c in shown}
+    widths = {c: size + gap // 2 + round(font.getlength(texts[c])) + gap for c in shown}
+    width = max(canvas.shape[1], gap + max(widths.values()))
+    places, x, y, line = {}, gap, gap // 2, size + gap
+    for c in shown:
+        if x > gap and x + widths[c] > width:
+            x, y = gap, y + line
+        places[c] = (x, y)
+        x += widths[c]
+    strip = Image.new("RGB", (width, y + line), _PAPER)
+    pen = ImageDraw.Draw(strip)
+    for c, (left, top) in places.items():
+        square = (left, top + 1, left + size - 1, top + size)
+        pen.rectangle(square, fill=tuple(colours[c - 1].tolist()) if c else None, outline=_INK)
+        # the anchor "ls" is the baseline, so that names stand in line whatever their letters
+        pen.text((left + size + gap // 2, top + size), texts[c], font=font, fill=_INK, anchor="ls")
+    page = np.full((canvas.shape[0] + strip.height, width, 3), 255, np.uint8)
+    page[: canvas.shape[0], : canvas.shape[1]] = canvas
+    page[canvas.shape[0] :] = np.asarray(strip)
+    return page
