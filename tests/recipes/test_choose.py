@@ -9,7 +9,8 @@ import pytest
 from maskwright.backbones import CSP, VGG, MobileNet, ResNet, Timm
 from maskwright.detectors import FasterRCNN
 from maskwright.errors import ConfigError
-from maskwright.model import config_from_dict, config_to_dict
+from maskwright.mask_heads import DeepLab
+from maskwright.model import apply_overrides, config_from_dict, config_to_dict
 from maskwright.recipes import DataFacts, Recipe, choose_recipe
 
 _FACTS = DataFacts(num_images=200, short_side=480, aspect=1.33, small_object=30.0, most_objects=20)
@@ -18,6 +19,20 @@ _FACTS = DataFacts(num_images=200, short_side=480, aspect=1.33, small_object=30.
 def test_a_recipe_survives_the_way_through_json() -> None:
     recipe = choose_recipe(_FACTS, preset="tiny", num_steps=5)
     assert config_from_dict(Recipe, config_to_dict(recipe)) == recipe
+
+
+def test_a_recipe_from_before_there_were_kinds_finds_objects() -> None:
+    recipe = choose_recipe(_FACTS, preset="tiny", num_steps=5)
+    saved = config_to_dict(recipe)
+    assert saved["model"].pop("kind") == "instances"
+    assert config_from_dict(Recipe, saved) == recipe
+
+
+def test_a_recipe_for_class_maps_survives_the_way_through_json_too() -> None:
+    recipe = choose_recipe(_FACTS, task="semantic", model="fcn", preset="tiny", num_steps=5)
+    assert config_from_dict(Recipe, config_to_dict(recipe)) == recipe
+    changed = apply_overrides(recipe, {"model.head.stride": "8", "model.head": "deeplab"})
+    assert changed.model.head == DeepLab.Config(stride=8)
 
 
 def test_small_objects_are_enlarged_and_large_ones_shrunk_within_the_preset() -> None:

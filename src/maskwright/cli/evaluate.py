@@ -90,7 +90,8 @@ def _score_model(
     predictor = load(model, weights=weights, device=device)
     dataset = open_dataset(data, images=images)
     if subset is not None:
-        dataset = _subset(dataset, Path(model).parent / "split.json", subset)
+        run = Path(model) if Path(model).is_dir() else Path(model).parent
+        dataset = _subset(dataset, run / "split.json", subset)
     with pictures_bar("Scoring", quiet=quiet) as progress:
         if semantic or not predictor.finds_objects:
             return score_class_maps(predictor, dataset, progress=progress)

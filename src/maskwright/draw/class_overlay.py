@@ -94,7 +94,7 @@ def _with_legend(
     font, gap = text_font(size), max(2, size // 2)
     shown = [c for c in np.argsort(-pixels, kind="stable").tolist() if pixels[c]]
     texts = {c: f"{names[c]} {100 * pixels[c] / pixels.sum():.1f} %" for c in shown}
-    widths = {c: size + gap // 2 + round(font.getlength(texts[c])) + gap for c in shown}
+    widths = {c: size + gap // 2 + round(font.getlength(texts[c])) + 2 * gap for c in shown}
     width = max(canvas.shape[1], gap + max(widths.values()))
     places, x, y, line = {}, gap, gap // 2, size + gap
     for c in shown:
