@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from maskwright.conversions import class_map_names
 from maskwright.draw.colours import distinct_colours
 from maskwright.draw.labels import text_font, text_height
-from maskwright.draw.overlay import line_thickness
+from maskwright.draw.overlay import line_thickness, paint_mask
 from maskwright.errors import ImageError
 
 __all__ = ["class_overlay"]
@@ -61,26 +61,15 @@ def class_overlay(
     canvas = np.ascontiguousarray(image).copy()
     colours = distinct_colours(len(class_names))
     pixels = np.bincount(class_map.ravel(), minlength=len(class_names) + 1)
+    thickness = line_thickness(*class_map.shape)
     for label in np.flatnonzero(pixels[1:]).tolist():
-        _paint(canvas, (class_map == label + 1).astype(np.uint8), colours[label], opacity)
+        bitmap = (class_map == label + 1).astype(np.uint8)
+        x, y, width, height = cv2.boundingRect(bitmap)
+        tight = bitmap[y : y + height, x : x + width]
+        paint_mask(canvas, tight, (x, y), colours[label], opacity, thickness)
     if not legend:
         return canvas
     return _with_legend(canvas, pixels, class_map_names(class_names), colours)
-
-
-def _paint(
-    canvas: UInt8[np.ndarray, "h w 3"],
-    bitmap: UInt8[np.ndarray, "h w"],
-    colour: UInt8[np.ndarray, " 3"],
-    opacity: float,
-) -> None:
-    """Blend one class's fill into `canvas` and draw its outline on the class's own pixels."""
-    fill = np.broadcast_to(colour, canvas.shape).copy()
-    cv2.copyTo(cv2.addWeighted(canvas, 1 - opacity, fill, opacity, 0), bitmap, canvas)
-    kernel = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-    # what lies beyond the picture counts as the same class: no outline along the picture's edge
-    core = cv2.erode(bitmap, kernel, iterations=line_thickness(*bitmap.shape))
-    cv2.copyTo(fill, bitmap - core, canvas)
 
 
 def _with_legend(

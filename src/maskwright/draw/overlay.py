@@ -21,7 +21,7 @@ from maskwright.errors import ImageError
 if TYPE_CHECKING:
     from maskwright.structures import Instances
 
-__all__ = ["overlay", "save_overlay"]
+__all__ = ["line_thickness", "overlay", "paint_mask", "save_overlay"]
 
 
 def overlay(
@@ -60,7 +60,7 @@ def overlay(
     if instances.masks is not None:
         for i in np.argsort(-instances.masks.area, kind="stable").tolist():
             bitmap, corner = instances.masks.bitmap(i)
-            _paint(canvas, bitmap, corner, colours[i], opacity, thickness)
+            paint_mask(canvas, bitmap, corner, colours[i], opacity, thickness)
     if boxes or instances.masks is None:
         for box, colour in zip(corners, colours, strict=True):
             _frame(canvas, box, colour, thickness)
@@ -93,6 +93,38 @@ def line_thickness(height: int, width: int) -> int:
     return max(1, round(float(np.sqrt(height * width)) / 400))
 
 
+def paint_mask(
+    canvas: UInt8[np.ndarray, "h w 3"],
+    bitmap: UInt8[np.ndarray, "bh bw"],
+    corner: tuple[int, int],
+    colour: UInt8[np.ndarray, " 3"],
+    opacity: float,
+    thickness: int,
+) -> None:
+    """Blend one object's fill into `canvas` and draw its outline on the object's own pixels.
+
+    Args:
+        canvas: The picture, changed in place.
+        bitmap: 1 where the object is.
+        corner: (x, y) of the bitmap's first pixel in the picture.
+        colour: RGB.
+        opacity: Of the fill.
+        thickness: Of the outline, in pixels.
+    """
+    if bitmap.size == 0:
+        return
+    x, y = corner
+    height, width = bitmap.shape
+    window = canvas[y : y + height, x : x + width]
+    fill = np.broadcast_to(colour, window.shape).copy()
+    cv2.copyTo(cv2.addWeighted(window, 1 - opacity, fill, opacity, 0), bitmap, window)
+    kernel = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    # A border of background, or an object that fills its bitmap would have no outline.
+    padded = cv2.copyMakeBorder(bitmap, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    core = cv2.erode(padded, kernel, iterations=thickness)[1:-1, 1:-1]
+    cv2.copyTo(fill, bitmap - core, window)
+
+
 def _canvas(image: np.ndarray, instances: Instances) -> UInt8[np.ndarray, "h w 3"]:
     """A contiguous RGB copy of `image`, checked."""
     is_picture = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
@@ -107,29 +139,6 @@ def _canvas(image: np.ndarray, instances: Instances) -> UInt8[np.ndarray, "h w 3
             f"this one is {image.shape[:2]}"
         )
     return np.dstack([image] * 3) if image.ndim == 2 else np.ascontiguousarray(image).copy()
-
-
-def _paint(
-    canvas: UInt8[np.ndarray, "h w 3"],
-    bitmap: UInt8[np.ndarray, "bh bw"],
-    corner: tuple[int, int],
-    colour: UInt8[np.ndarray, " 3"],
-    opacity: float,
-    thickness: int,
-) -> None:
-    """Blend one object's fill into `canvas` and draw its outline on the object's own pixels."""
-    if bitmap.size == 0:
-        return
-    x, y = corner
-    height, width = bitmap.shape
-    window = canvas[y : y + height, x : x + width]
-    fill = np.broadcast_to(colour, window.shape).copy()
-    cv2.copyTo(cv2.addWeighted(window, 1 - opacity, fill, opacity, 0), bitmap, window)
-    kernel = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-    # A border of background, or an object that fills its bitmap would have no outline.
-    padded = cv2.copyMakeBorder(bitmap, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    core = cv2.erode(padded, kernel, iterations=thickness)[1:-1, 1:-1]
-    cv2.copyTo(fill, bitmap - core, window)
 
 
 def _frame(
