@@ -33,6 +33,7 @@ _EXPLAINED = (
     "from detection to instances",
     "average precision",
     "boundary iou",
+    "mean iou",
     "which detector",
     "which mask head",
 )
