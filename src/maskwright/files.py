@@ -43,10 +43,24 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield partial
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
+        _give_usual_mode(partial)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def _give_usual_mode(partial: Path) -> None:
+    """Let others read the file as far as the user's umask does: safetensors writes 0600."""
+    if os.name != "posix":
+        return
+    probe = partial.with_name(f"{partial.name}.mode")  # asking for the umask itself would set it
+    descriptor = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    try:
+        partial.chmod(os.fstat(descriptor).st_mode & 0o777)
+    finally:
+        os.close(descriptor)
+        probe.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -133,6 +134,23 @@ def test_a_folder_with_something_in_it_is_not_trained_into(discs: Path, tmp_path
 def test_an_unknown_option_is_answered_with_the_nearest(discs: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"Did you mean 'short_side'"):
         _train(discs, tmp_path / "run", 1, overrides={"model.short_sid": 3})
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"backbone": "resnt18"}, "Did you mean 'resnet18'"),
+        ({"weights": "absent.pth", "backbone": "resnet18"}, "no weights file absent.pth"),
+        ({"overrides": {"model.detector.rpn.anchor_sizes": "[]"}}, "anchor_sizes"),
+        ({"seed": -1}, "seed must be 0 or more, got -1"),
+    ],
+)
+def test_a_run_that_cannot_begin_leaves_no_folder(
+    discs: Path, tmp_path: Path, options: dict[str, Any], match: str
+) -> None:
+    with pytest.raises(mw.MaskwrightError, match=match):
+        mw.train(discs, out=tmp_path / "run", preset="tiny", num_steps=1, quiet=True, **options)
     assert not (tmp_path / "run").exists()
 
 

@@ -111,11 +111,12 @@ def read_truth(truth: CocoTruth, *, need_masks: bool) -> Truth:
     image_ids = tuple(image["id"] for image in images)
     category_ids = tuple(category["id"] for category in categories)
     sizes = tuple(_size(image) for image in images)
-    reader = _Annotations(source, coco["annotations"], image_ids, category_ids, sizes)
+    file_names = tuple(str(image.get("file_name", "")) for image in images)
+    reader = _Annotations(source, coco["annotations"], image_ids, file_names, category_ids, sizes)
     return Truth(
         source=source,
         image_ids=image_ids,
-        file_names=tuple(str(image.get("file_name", "")) for image in images),
+        file_names=file_names,
         sizes=sizes,
         category_ids=category_ids,
         class_names=_unique_names(categories),
@@ -178,13 +179,19 @@ class _Annotations:
     source: str
     annotations: Sequence[Mapping[str, Any]]
     image_ids: tuple[int | str, ...]
+    file_names: tuple[str, ...]
     category_ids: tuple[int, ...]
     sizes: tuple[Size | None, ...]
 
     def place(self, row: int) -> str:
         annotation = self.annotations[row]
-        name = annotation.get("id", f"number {row}") if isinstance(annotation, Mapping) else row
-        return f"{self.source}: annotation {name}"
+        if not isinstance(annotation, Mapping):
+            return f"{self.source}: annotation number {row}"
+        name = annotation.get("id", f"number {row}")
+        picture = annotation.get("image_id")
+        if isinstance(picture, Hashable) and picture in self.image_ids:
+            picture = self.file_names[self.image_ids.index(picture)] or picture
+        return f"{self.source}: annotation {name} of picture {picture!r}"
 
     def objects(self, *, need_masks: bool) -> Objects:
         n = len(self.annotations)
@@ -216,7 +223,7 @@ class _Annotations:
             got = annotation.get(key) if isinstance(annotation, Mapping) else annotation
             if not isinstance(got, Hashable) or got not in index_of:
                 raise AnnotationError(
-                    f"{self.place(row)}: {key} {str(got)[:80]!r} is not among the file's "
+                    f"{self.place(row)}: {key} {repr(got)[:80]} is not among the file's "
                     f"{'images' if key == 'image_id' else 'categories'}"
                 )
             indices[row] = index_of[got]
