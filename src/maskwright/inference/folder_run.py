@@ -108,7 +108,8 @@ def predict_to_folder(
 
     Raises:
         DataError: A source that does not exist or holds no pictures.
-        ConfigError: An unknown output or class, an impossible pixel size, or a picture that `image_ids` does not know.
+        ConfigError: An unknown output or class, an impossible pixel size, or a picture that
+            `image_ids` does not know.
         OSError: A file cannot be written, or the disk is full.
     """
     _require_outputs(outputs)
