@@ -184,7 +184,7 @@ class _Annotations:
     sizes: tuple[Size | None, ...]
 
     def place(self, row: int) -> str:
-        annotation = self.annotations[row]
+        annotation: object = self.annotations[row]
         if not isinstance(annotation, Mapping):
             return f"{self.source}: annotation number {row}"
         name = annotation.get("id", f"number {row}")
