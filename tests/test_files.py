@@ -34,3 +34,10 @@ def test_a_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), atomic_write(path):
         pass
     assert path.read_bytes() == b"old"
+
+
+def test_the_file_has_the_rights_of_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("")
+    with atomic_write(tmp_path / "a.bin") as partial:
+        partial.touch(mode=0o600)  # as safetensors does
+    assert (tmp_path / "a.bin").stat().st_mode == (tmp_path / "plain").stat().st_mode

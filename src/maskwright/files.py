@@ -45,6 +45,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield partial
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
+        _give_usual_mode(partial)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
@@ -55,6 +56,19 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Write a value as indented JSON, whole or not at all."""
     with atomic_write(path) as partial:
         partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def _give_usual_mode(partial: Path) -> None:
+    """Let others read the file as far as the user's umask does: safetensors writes 0600."""
+    if os.name != "posix":
+        return
+    probe = partial.with_name(f"{partial.name}.mode")  # asking for the umask itself would set it
+    descriptor = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    try:
+        partial.chmod(os.fstat(descriptor).st_mode & 0o777)
+    finally:
+        os.close(descriptor)
+        probe.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

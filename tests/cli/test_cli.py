@@ -176,6 +176,14 @@ def test_a_damaged_model_file_is_an_error(
     assert "damaged" in err
 
 
+def test_the_help_of_train_says_how_every_option_is_set(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _, out, _ = _run(capsys, "train", "--help")
+    assert "--model.detector.score-threshold 0.1" in out
+    assert "config.json" in out
+
+
 @pytest.mark.parametrize("command", [[], ["train"], ["predict"], ["evaluate"], ["demo"]])
 def test_help_shows_examples_and_options(
     command: list[str], capsys: pytest.CaptureFixture[str]

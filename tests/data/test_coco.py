@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
+from rich.console import Console
 
 from maskwright.data import open_annotations
 from maskwright.data.coco import read_coco
@@ -359,3 +361,13 @@ def test_mutated_files_are_read_or_refused_by_our_error(content: Content, tmp_pa
             dataset.targets(i)
         json.dumps(dataset.to_coco())
     assert 20 < num_read < 380
+
+
+def test_a_report_without_findings_is_its_line_and_no_empty_table(
+    content: Content, write: Write
+) -> None:
+    content["annotations"] = []
+    report = open_annotations(write(content)).report
+    console = Console(width=400, file=io.StringIO(), record=True)
+    console.print(report)
+    assert console.export_text().strip() == str(report)

@@ -51,8 +51,14 @@ def _refuse(match: str, *results: Any, kinds: Any = ("segm",)) -> None:
 @pytest.mark.parametrize(
     ("entry", "match"),
     [
-        (_result(image_id=7), r"entry 1: image_id 7 is no picture of truth. Its 2 ids go from 1"),
-        (_result(image_id="1"), "entry 1: image_id '1' is no picture .* There it is a number"),
+        (
+            _result(image_id=7),
+            r"entry 1 of picture 7: image_id 7 is no picture of truth. Its 2 ids go from 1",
+        ),
+        (
+            _result(image_id="1"),
+            "entry 1 of picture '1': image_id '1' is no picture .* There it is a number",
+        ),
         (_result(image_id=[1]), r"image_id \[1\] is no picture of truth"),
         (_result(category_id={}), "category_id {} is no class of truth"),
         (_result(image_id=None), "entry 1: it has neither image_id nor file_name"),
@@ -60,19 +66,25 @@ def _refuse(match: str, *results: Any, kinds: Any = ("segm",)) -> None:
         (_result(category_id=1), r"category_id 1 is no class of truth \(5 = coin, 9 = button\)"),
         (_result(category_id=None), "it has neither category_id nor category_name"),
         (_result(category_name="coins"), r"category_name 'coins' is no class .* mean 'coin'\?"),
-        (_result(score=None), "entry 1: score must be a finite number from 0 up, got None"),
-        (_result(score=float("nan")), "entry 1: score must be .*, got nan"),
-        (_result(score=-0.1), "entry 1: score must be .*, got -0.1"),
-        (_result(score="high"), "entry 1: score must be .*, got 'high'"),
+        (
+            _result(score=None),
+            "entry 1 of picture 1: score must be a finite number from 0 up, got None",
+        ),
+        (_result(score=float("nan")), "entry 1 of picture 1: score must be .*, got nan"),
+        (_result(score=-0.1), "entry 1 of picture 1: score must be .*, got -0.1"),
+        (_result(score="high"), "entry 1 of picture 1: score must be .*, got 'high'"),
         (_result(bbox=[1, 2, 3]), r"bbox \(x, y, width, height\) must be 4 finite numbers"),
         (_result(bbox=[1, 2, float("inf"), 3]), "bbox .* must be 4 finite numbers"),
         (_result(bbox=[30, 30, -5, 3]), "negative width or height, .* is it x1, y1, x2, y2"),
         (_result(bbox=7), "bbox .* must be 4 finite numbers, got 7"),
-        (_result(segmentation=None), r"entry 1 has no segmentation, .* kinds=\('bbox',\)"),
+        (
+            _result(segmentation=None),
+            r"entry 1 of picture 1 has no segmentation, .* kinds=\('bbox',\)",
+        ),
         (_result(segmentation=_square((50, 40))), r"of size \[50, 40\], its picture of \[40, 50\]"),
         (_result(segmentation={"size": [40, 50]}), "needs counts"),
-        (_result(segmentation={"size": [40, 50], "counts": [3, 4]}), "entry 1: "),
-        (_result(segmentation={"size": [40, 50], "counts": "zzz"}), "entry 1: "),
+        (_result(segmentation={"size": [40, 50], "counts": [3, 4]}), "entry 1 of picture 1: "),
+        (_result(segmentation={"size": [40, 50], "counts": "zzz"}), "entry 1 of picture 1: "),
         (_result(segmentation=[[1, 2, 3, 4]]), "at least three x, y pairs"),
         (_result(segmentation="mask.png"), "a run-length encoding or a list of polygons"),
         (["not", "a", "result"], "entry 1 must be a result, a json object, got"),
@@ -84,7 +96,11 @@ def test_a_faulty_entry_is_named_with_the_remedy(entry: Any, match: str) -> None
 
 
 def test_an_entry_without_box_and_mask_is_refused() -> None:
-    _refuse("entry 0 has neither bbox nor segmentation", _result(segmentation=None), kinds=["bbox"])
+    _refuse(
+        "entry 0 of picture 1 has neither bbox nor segmentation",
+        _result(segmentation=None),
+        kinds=["bbox"],
+    )
 
 
 @pytest.mark.parametrize(
@@ -92,7 +108,10 @@ def test_an_entry_without_box_and_mask_is_refused() -> None:
     [
         ("[{", "results.json: not json, or truncated"),
         ('{"images": []}', "must be a json list of results, got a json dict: .* swapped"),
-        (json.dumps([_result(), _result(image_id=4)]), "results.json: entry 1: image_id 4"),
+        (
+            json.dumps([_result(), _result(image_id=4)]),
+            "results.json: entry 1 of picture 4: image_id 4",
+        ),
     ],
 )
 def test_a_faulty_file_is_named(tmp_path: Path, content: str, match: str) -> None:
@@ -143,7 +162,7 @@ def test_predictions_without_any_mask_are_scored_by_box_and_a_note_says_so() -> 
 
 
 def test_one_mask_missing_among_others_is_no_reason_to_leave_masks_out() -> None:
-    with pytest.raises(EvaluationError, match="entry 1 has no segmentation"):
+    with pytest.raises(EvaluationError, match="entry 1 of picture 1 has no segmentation"):
         evaluate([_result(), _result(segmentation=None, bbox=[10, 5, 20, 15])], _truth())
 
 

@@ -26,16 +26,26 @@ def _truth(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"image_id": 9}, "truth: annotation 31: image_id '9' is not among the file's images"),
-        ({"image_id": [1]}, "image_id '\\[1\\]' is not among"),
-        ({"category_id": 9}, "annotation 31: category_id '9' is not among the file's categories"),
-        ({"segmentation": None}, "annotation 31 has no segmentation"),
-        ({"segmentation": [[1, 2, 3, 4]]}, "annotation 31: a polygon needs at least three"),
+        (
+            {"image_id": 9},
+            "truth: annotation 31 of picture 9: image_id 9 is not among the file's images",
+        ),
+        ({"image_id": [1]}, r"image_id \[1\] is not among"),
+        (
+            {"category_id": 9},
+            "annotation 31 of picture 'a.png': category_id 9 is not among the file's categories",
+        ),
+        ({"segmentation": None}, "annotation 31 of picture 'a.png' has no segmentation"),
+        (
+            {"segmentation": [[1, 2, 3, 4]]},
+            "annotation 31 of picture 'a.png': a polygon needs at least three",
+        ),
         ({"segmentation": [[1, 2, 3, 4, float("nan"), 6]]}, "must be 6 finite numbers"),
+        ({"segmentation": [["1", "2", 3, 4, 5, 6]]}, "must be 6 finite numbers"),
         ({"segmentation": {"size": [12, 10], "counts": [120]}}, r"of size \[12, 10\]"),
-        ({"segmentation": {"size": [10, 12], "counts": [7]}}, "annotation 31: "),
-        ({"bbox": [0, 0, 1]}, "annotation 31: bbox must be 4 finite numbers"),
-        ({"area": float("nan")}, "annotation 31: area must be 1 finite numbers"),
+        ({"segmentation": {"size": [10, 12], "counts": [7]}}, "annotation 31 of picture 'a.png': "),
+        ({"bbox": [0, 0, 1]}, "annotation 31 of picture 'a.png': bbox must be 4 finite numbers"),
+        ({"area": float("nan")}, "annotation 31 of picture 'a.png': area must be 1 finite numbers"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -45,7 +55,9 @@ def test_a_faulty_annotation_is_named(changes: dict[str, Any], match: str) -> No
 
 
 def test_an_annotation_without_box_and_mask_is_refused() -> None:
-    with pytest.raises(AnnotationError, match="annotation 31 has neither bbox nor segmentation"):
+    with pytest.raises(
+        AnnotationError, match=r"annotation 31 of picture 'a\.png' has neither bbox"
+    ):
         evaluate([], _truth(segmentation=None), kinds=("bbox",))
 
 
@@ -119,3 +131,11 @@ def test_truth_may_be_a_folder(tmp_path: Path) -> None:
     Image.new("RGB", (12, 10)).save(tmp_path / "a.png")
     (tmp_path / "annotations.json").write_text(json.dumps(_truth(bbox=[2, 2, 6, 6], area=36)))
     assert evaluate([], tmp_path)["segm"]["AP"] == 0
+
+
+@pytest.mark.parametrize("box", [[-3, 2, 6, 6], [2, 2, 12, 6], [2, 2, 6, 9.5], [2, 2, -1, 6]])
+def test_a_box_beyond_the_picture_is_refused_as_by_an_import(box: list[float]) -> None:
+    with pytest.raises(
+        AnnotationError, match=r"bbox.*is not inside the 12 pixels wide and 10 high"
+    ):
+        evaluate([], _truth(bbox=box, area=36))

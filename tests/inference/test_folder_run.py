@@ -178,3 +178,11 @@ def test_an_interrupted_run_leaves_whole_files_only(
     assert "overlay/b.png" in _files(out)
     assert "results.json" not in _files(out)
     assert not [name for name in _files(out) if ".partial" in name]
+
+
+def test_an_impossible_pixel_size_stops_before_anything_is_written(
+    predictor: Predictor, folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="pixel_size must be a positive length, got 0"):
+        predict_to_folder(predictor, [folder], tmp_path / "out", pixel_size=0.0)
+    assert not (tmp_path / "out").exists()

@@ -8,13 +8,14 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 import maskwright as mw
-from maskwright.errors import ConfigError, DataError, TrainingError
+from maskwright.errors import ConfigError, DataError, EvaluationError, TrainingError
 from maskwright.model import load_checkpoint, read_checkpoint_header
 from maskwright.recipes import predict_dataset, resume, score_model, train
 
@@ -136,6 +137,23 @@ def test_an_unknown_option_is_answered_with_the_nearest(discs: Path, tmp_path: P
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"backbone": "resnt18"}, "Did you mean 'resnet18'"),
+        ({"weights": "absent.pth", "backbone": "resnet18"}, "no weights file absent.pth"),
+        ({"overrides": {"model.detector.rpn.anchor_sizes": "[]"}}, "anchor_sizes"),
+        ({"seed": -1}, "seed must be 0 or more, got -1"),
+    ],
+)
+def test_a_run_that_cannot_begin_leaves_no_folder(
+    discs: Path, tmp_path: Path, options: dict[str, Any], match: str
+) -> None:
+    with pytest.raises(mw.MaskwrightError, match=match):
+        mw.train(discs, out=tmp_path / "run", preset="tiny", num_steps=1, quiet=True, **options)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_device_that_is_not_there_is_an_error(discs: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not on this machine"):
         _train(discs, tmp_path / "run", 1, device="cudo")
@@ -160,3 +178,18 @@ def test_changed_data_is_refused_on_resume(run: mw.recipes.TrainedRun, tmp_path:
     with pytest.raises(TrainingError, match="restore the data"):
         resume(run.path, quiet=True)
     split.write_text(original)
+
+
+def test_classes_that_differ_are_named_before_anything_is_predicted(
+    run: mw.recipes.TrainedRun, discs: Path, tmp_path: Path
+) -> None:
+    document = json.loads(discs.read_text())
+    other = discs.parent / "other_classes.json"
+    for names, message in (
+        (["disk"], r"class 'disk', which the model does not know.*Did you mean 'disc'"),
+        (["disc", "ring"], r"class 'ring', which the model does not know; it knows: disc"),
+    ):
+        categories = [{"id": 7 + i, "name": name} for i, name in enumerate(names)]
+        other.write_text(json.dumps(document | {"categories": categories}))
+        with pytest.raises(EvaluationError, match=message):
+            score_model(mw.load(run.path), mw.open_dataset(other))

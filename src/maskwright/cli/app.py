@@ -35,6 +35,11 @@ app.command(
     "maskwright.cli.demo:demo",
     name="demo",
     help="Train, score and draw on pictures that come along, in minutes.",
+    help_epilogue="""\
+Examples:
+
+    maskwright demo
+    maskwright demo --out coins --minutes 5""",
 )
 app.command(
     "maskwright.cli.train:train",
@@ -47,7 +52,12 @@ Examples:
     maskwright train train.json --val val.json --out runs/second --minutes 20
     maskwright train annotations.json --out runs/third --model.short-side 512
     maskwright train annotations.json --out runs/classes --task semantic --model deeplab
-    maskwright train --resume runs/second""",
+    maskwright train --resume runs/second
+
+DATA and --out are enough. Without --val the pictures are split 70/15/15 into training, validation
+and test. Every option of the recipe can be set by its dotted name; RUN/config.json lists them:
+
+    --model.detector.score-threshold 0.1 --augmentation.vertical-flip 0.5 --set batch-size=2""",
 )
 app.command(
     "maskwright.cli.predict:predict",

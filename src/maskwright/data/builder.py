@@ -20,10 +20,10 @@ from maskwright.data.report import ImportReportBuilder
 from maskwright.errors import AnnotationError, MaskError
 from maskwright.masks import Masks
 
-__all__ = ["IndexBuilder"]
+__all__ = ["BOX_TOLERANCE", "IndexBuilder"]
 
 # Annotation tools differ by a pixel on whether a box's last pixel is inside it.
-_BOX_TOLERANCE = 1.0
+BOX_TOLERANCE = 1.0
 # A full mask takes a run per column: this bounds what one annotation can cost.
 _MAX_SIDE = 2**20
 _POINTS_WANTED = 3
@@ -213,8 +213,8 @@ def _check_boxes(index: AnnotationIndex, is_missing: Bool[np.ndarray, " n"]) -> 
         _refuse(index, bad[0], f"box {_text(index.xywh[bad[0]])} or area is not finite")
     images = np.repeat(np.arange(index.num_images), np.diff(index.object_offsets))
     low, extent = index.xywh[:, :2], index.xywh[:, 2:]
-    limit = index.sizes[images][:, ::-1] + _BOX_TOLERANCE
-    is_outside = (low < -_BOX_TOLERANCE) | (low + extent > limit)
+    limit = index.sizes[images][:, ::-1] + BOX_TOLERANCE
+    is_outside = (low < -BOX_TOLERANCE) | (low + extent > limit)
     bad = np.flatnonzero((is_outside | (extent < 0)).any(1) & ~is_missing)
     if len(bad):
         height, width = index.sizes[images[bad[0]]]

@@ -98,10 +98,14 @@ class ImportReport:
         return "\n".join(lines)
 
     def __rich__(self) -> Table:
-        """Return the findings as a table headed by the counts."""
+        """Return the findings as a table headed by the counts; the counts alone without any."""
         from rich.markup import escape
         from rich.table import Table
 
+        if not self.findings:  # an empty table would break its heading in pieces
+            lines = Table.grid()
+            lines.add_row(escape(str(self)))
+            return lines
         table = Table(
             "action", "count", "why", "where", title=escape(self.source), caption=self._headline()
         )

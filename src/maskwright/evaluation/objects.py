@@ -181,9 +181,11 @@ def finite_numbers(
 ) -> Float64[np.ndarray, " length"]:
     """Return `length` finite numbers as float64, or raise what `place` must hold."""
     try:
-        numbers = np.asarray(values, dtype=np.float64)
+        numbers = np.asarray(values)
+        # NumPy would read numbers that are written as text; pycocotools does not.
+        numbers = numbers.astype(np.float64) if numbers.dtype.kind in "biuf" else np.zeros(0)
     except (TypeError, ValueError):
-        numbers = np.full(0, np.nan)
+        numbers = np.zeros(0)
     if numbers.shape != (length,) or not np.isfinite(numbers).all():
         raise error(f"{place} must be {length} finite numbers, got {str(values)[:80]}")
     return numbers

@@ -124,7 +124,12 @@ class _Entries:
     truth: Truth
 
     def place(self, row: int) -> str:
-        return f"{self.source}: entry {row}"
+        entry = self.entries[row]
+        picture = (
+            entry.get("file_name", entry.get("image_id")) if isinstance(entry, Mapping) else None
+        )
+        of = "" if picture is None else f" of picture {picture!r}"
+        return f"{self.source}: entry {row}{of}"
 
     def objects(self, *, need_masks: bool) -> Objects:
         for row, entry in enumerate(self.entries):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from maskwright.data.builder import BOX_TOLERANCE
 from maskwright.errors import AnnotationError, DataError
 from maskwright.evaluation.objects import (
     Objects,
@@ -111,11 +112,12 @@ def read_truth(truth: CocoTruth, *, need_masks: bool) -> Truth:
     image_ids = tuple(image["id"] for image in images)
     category_ids = tuple(category["id"] for category in categories)
     sizes = tuple(_size(image) for image in images)
-    reader = _Annotations(source, coco["annotations"], image_ids, category_ids, sizes)
+    file_names = tuple(str(image.get("file_name", "")) for image in images)
+    reader = _Annotations(source, coco["annotations"], image_ids, file_names, category_ids, sizes)
     return Truth(
         source=source,
         image_ids=image_ids,
-        file_names=tuple(str(image.get("file_name", "")) for image in images),
+        file_names=file_names,
         sizes=sizes,
         category_ids=category_ids,
         class_names=_unique_names(categories),
@@ -171,6 +173,22 @@ def _unique_names(categories: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     )
 
 
+def _require_inside(xywh: np.ndarray, size: Size | None, place: str) -> None:
+    """Refuse what importing refuses: a box that reaches more than a pixel beyond the picture."""
+    if size is None:
+        return
+    height, width = size
+    left, top, across, down = xywh.tolist()
+    right, bottom = left + across, top + down
+    beyond = max(-left, -top, right - width, bottom - height)
+    if beyond > BOX_TOLERANCE or min(across, down) < 0:
+        raise AnnotationError(
+            f"{place}: [{left:g}, {top:g}, {across:g}, {down:g}] (left, top, width, height) is not "
+            f"inside the {width} pixels wide and {height} high picture: clip it, or mend the "
+            "picture's size"
+        )
+
+
 @dataclass(frozen=True)
 class _Annotations:
     """The annotations of one file, with what they may refer to."""
@@ -178,13 +196,19 @@ class _Annotations:
     source: str
     annotations: Sequence[Mapping[str, Any]]
     image_ids: tuple[int | str, ...]
+    file_names: tuple[str, ...]
     category_ids: tuple[int, ...]
     sizes: tuple[Size | None, ...]
 
     def place(self, row: int) -> str:
-        annotation = self.annotations[row]
-        name = annotation.get("id", f"number {row}") if isinstance(annotation, Mapping) else row
-        return f"{self.source}: annotation {name}"
+        annotation: object = self.annotations[row]
+        if not isinstance(annotation, Mapping):
+            return f"{self.source}: annotation number {row}"
+        name = annotation.get("id", f"number {row}")
+        picture = annotation.get("image_id")
+        if isinstance(picture, Hashable) and picture in self.image_ids:
+            picture = self.file_names[self.image_ids.index(picture)] or picture
+        return f"{self.source}: annotation {name} of picture {picture!r}"
 
     def objects(self, *, need_masks: bool) -> Objects:
         n = len(self.annotations)
@@ -201,6 +225,7 @@ class _Annotations:
             if annotation.get("bbox"):
                 place = f"{self.place(row)}: bbox"
                 objects.boxes[row] = finite_numbers(annotation["bbox"], 4, place, AnnotationError)
+                _require_inside(objects.boxes[row], self.sizes[objects.images[row]], place)
             if annotation.get("area") is not None:
                 place = f"{self.place(row)}: area"
                 objects.areas[row] = finite_numbers(
@@ -216,7 +241,7 @@ class _Annotations:
             got = annotation.get(key) if isinstance(annotation, Mapping) else annotation
             if not isinstance(got, Hashable) or got not in index_of:
                 raise AnnotationError(
-                    f"{self.place(row)}: {key} {str(got)[:80]!r} is not among the file's "
+                    f"{self.place(row)}: {key} {repr(got)[:80]} is not among the file's "
                     f"{'images' if key == 'image_id' else 'categories'}"
                 )
             indices[row] = index_of[got]

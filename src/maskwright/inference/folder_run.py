@@ -115,10 +115,13 @@ def predict_to_folder(
 
     Raises:
         DataError: A source that does not exist or holds no pictures.
-        ConfigError: An unknown output or class, or a picture that `image_ids` does not know.
+        ConfigError: An unknown output or class, an impossible pixel size, or a picture that
+            `image_ids` does not know.
         OSError: A file cannot be written, or the disk is full.
     """
     require_outputs(outputs, OUTPUTS)
+    if pixel_size is not None and not 0 < pixel_size < np.inf:
+        raise ConfigError(f"pixel_size must be a positive length, got {pixel_size}")
     steps = PostProcessing() if steps is None else steps
     out = Path(out)
     paths = [path for path in find_sources(sources) if not is_written_by_us(path, out)]

@@ -64,4 +64,4 @@ class Recipe:
     ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = 0.998
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     num_workers: Annotated[int, Field(ge=0)] = 1
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from maskwright.data import Dataset
+from maskwright.errors import EvaluationError, nearest_name
 from maskwright.evaluation import (
     Kind,
     Metrics,
@@ -61,8 +62,10 @@ def score_model(
 
     Raises:
         ImageError: A picture cannot be read.
-        EvaluationError: The dataset has classes that the model does not know.
+        EvaluationError: The dataset and the model do not have the same classes; said before the
+            first prediction.
     """
+    _require_same_classes(predictor.class_names, dataset)
     found = predict_dataset(predictor, dataset, batch_size=batch_size, progress=progress)
     return evaluate(list(found), dataset, kinds=kinds, max_detections=max_detections)
 
@@ -92,6 +95,22 @@ def score_class_maps(
                 progress(done, len(dataset))
 
     return evaluate_semantic(by_id(), dataset, class_names=predictor.class_names)
+
+
+def _require_same_classes(known: Sequence[str], dataset: Dataset) -> None:
+    for name in dataset.class_names:
+        if name not in known:
+            raise EvaluationError(
+                f"the data has a class {name!r}, which the model does not know; it knows: "
+                f"{', '.join(known)}.{nearest_name(name, known)}"
+            )
+    for name in known:
+        if name not in dataset.class_names:
+            raise EvaluationError(
+                f"the model finds objects of a class {name!r}, which the data does not list; the "
+                f"data lists: {', '.join(dataset.class_names)}. Add the class to the data's "
+                "categories (it needs no objects) and the model's finds count as wrong"
+            )
 
 
 def _pictures(dataset: Dataset) -> Iterator[Picture]:

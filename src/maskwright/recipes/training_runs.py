@@ -19,7 +19,7 @@ from typing import Any
 
 from maskwright.data import open_dataset, split_dataset
 from maskwright.devices import choose_device
-from maskwright.errors import DataError, TrainingError
+from maskwright.errors import ConfigError, DataError, TrainingError
 from maskwright.files import write_json
 from maskwright.model import apply_overrides, config_from_dict, config_to_dict
 from maskwright.recipes.announcement import announce
@@ -81,6 +81,8 @@ def train(
         TrainingError: The folder is not empty, or training went wrong (non-finite losses).
     """
     chosen_device = choose_device(device)
+    if seed < 0:
+        raise ConfigError(f"seed must be 0 or more, got {seed}")
     source = {
         "data": str(Path(data).resolve()),
         "validation": None if validation is None else str(Path(validation).resolve()),
@@ -104,9 +106,15 @@ def train(
     if not quiet:
         announce(parts, recipe)
     with RunFolder.create(out) as folder:
-        folder.write_config({"recipe": config_to_dict(recipe), "source": source})
-        write_json(folder.path / "split.json", parts.image_ids())
-        return run_recipe(folder, recipe, parts, chosen_device, quiet=quiet)
+        try:
+            folder.write_config({"recipe": config_to_dict(recipe), "source": source})
+            write_json(folder.path / "split.json", parts.image_ids())
+            return run_recipe(folder, recipe, parts, chosen_device, quiet=quiet)
+        except BaseException:
+            # Nothing to resume, and a second try must find the folder as the first one did.
+            if not folder.state_path.exists():
+                folder.discard()
+            raise
 
 
 def resume(run: str | Path, *, device: str | None = None, quiet: bool = False) -> TrainedRun:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -155,6 +156,17 @@ class RunFolder:
                 + "\n  ".join(differences)
                 + "\nresume without changes, or start a new run"
             )
+
+    def discard(self) -> None:
+        """Remove all that the run wrote, and the folder; what is left without a state is no use."""
+        for entry in self.path.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry.name != _LOCK:
+                entry.unlink()
+        self.close()
+        if not any(self.path.iterdir()):
+            self.path.rmdir()
 
     def close(self) -> None:
         """Unlock the folder; harmless when repeated."""

@@ -88,7 +88,7 @@ def save_state(
     except (OSError, SafetensorError) as error:
         raise TrainingError(
             f"the state of the run could not be written to {path}: {error}. What was there before "
-            "is still whole: free some space and resume"
+            "is still whole: free some space and resume, or start again if nothing was saved yet"
         ) from error
 
 
