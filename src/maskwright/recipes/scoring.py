@@ -97,7 +97,7 @@ def score_class_maps(
     return evaluate_semantic(by_id(), dataset, class_names=predictor.class_names)
 
 
-def _require_same_classes(known: Sequence[str], dataset: Dataset) -> None:
+def _require_same_classes(known: tuple[str, ...], dataset: Dataset) -> None:
     for name in dataset.class_names:
         if name not in known:
             raise EvaluationError(
