@@ -42,6 +42,12 @@ OPTIONS = {
     "model.long_side": 160,
     "augmentation.scale": [1.0, 1.0],
     "augmentation.translation": 0.0,
+    # The same views again and again: nothing but what is to be learnt by heart, and selective
+    # search remembers them.
+    "augmentation.horizontal_flip": 0.0,
+    "augmentation.brightness": 0.0,
+    "augmentation.contrast": 0.0,
+    "augmentation.saturation": 0.0,
     "evaluations": 4,
     "num_workers": 0,
     "batch_size": 4,
