@@ -41,7 +41,7 @@ _HOMES = {
     "train": "maskwright.recipes",
 }
 
-_PACKAGES = ("recipes",)
+_PACKAGES = ("data", "recipes")
 """Subpackages that can be used without an import of their own: `mw.recipes.compare(...)`."""
 
 __all__ = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from maskwright.data.coco_writer import write_coco_dataset
+from maskwright.data.converting import Conversion, convert
 from maskwright.data.dataset import Dataset
 from maskwright.data.images import IMAGE_SUFFIXES, read_image
 from maskwright.data.loader import Loader, Transform
@@ -13,11 +14,13 @@ from maskwright.data.split import split_dataset
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "Conversion",
     "Dataset",
     "Finding",
     "ImportReport",
     "Loader",
     "Transform",
+    "convert",
     "encode_image",
     "open_annotations",
     "open_dataset",

@@ -36,11 +36,19 @@ class IndexBuilder:
         source: The file being read, for messages.
         class_names: Names by label.
         category_ids: The source's ids by label.
+        states_sizes: True where the format states box and area of an object, so that the report
+            names objects without.
     """
 
     def __init__(
-        self, source: str, class_names: Sequence[str], category_ids: Sequence[int]
+        self,
+        source: str,
+        class_names: Sequence[str],
+        category_ids: Sequence[int],
+        *,
+        states_sizes: bool = True,
     ) -> None:
+        self._states_sizes = states_sizes
         self._source = source
         self._class_names = tuple(class_names)
         self._category_ids = tuple(category_ids)
@@ -131,7 +139,7 @@ class IndexBuilder:
         _check_polygons(index)
         is_box_missing = np.array(self._is_box_missing, bool)[self._order()]
         _check_boxes(index, is_box_missing)
-        return _measure(index, is_box_missing, report)
+        return _measure(index, is_box_missing, report, reports_missing=self._states_sizes)
 
     def _order(self) -> Int64[np.ndarray, " n"]:
         return np.argsort(np.array(self._images, np.int64), kind="stable")
@@ -231,7 +239,11 @@ def _text(xywh: np.ndarray) -> str:
 
 
 def _measure(
-    index: AnnotationIndex, is_box_missing: Bool[np.ndarray, " n"], report: ImportReportBuilder
+    index: AnnotationIndex,
+    is_box_missing: Bool[np.ndarray, " n"],
+    report: ImportReportBuilder,
+    *,
+    reports_missing: bool,
 ) -> AnnotationIndex:
     """Decode the masks that need it: codes to check, boxes and areas to fill, likely empties."""
     is_area_missing = np.isnan(index.areas)
@@ -250,7 +262,8 @@ def _measure(
         xywh[items] = np.where(is_box_missing[items, None], boxes, xywh[items])
     for item in np.flatnonzero(is_empty).tolist():
         report.dropped("its mask has no pixel", index.where(item))
-    for item in np.flatnonzero(is_box_missing | is_area_missing).tolist():
+    missing = np.flatnonzero((is_box_missing | is_area_missing) & reports_missing)
+    for item in missing.tolist():
         report.changed("box or area missing: measured on the mask", index.where(item))
     return replace(index, areas=areas, xywh=xywh, is_empty=is_empty)
 

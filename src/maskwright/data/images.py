@@ -22,12 +22,19 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int64, Integer, UInt8
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from maskwright.errors import ImageError
 
-__all__ = ["IMAGE_SUFFIXES", "is_turned_by_exif", "read_image", "read_image_header"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "is_turned_by_exif",
+    "read_image",
+    "read_image_header",
+    "read_label_image",
+    "read_rgb_numbers",
+]
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """File endings, in lower case, that count as pictures when a folder is searched."""
@@ -100,6 +107,52 @@ def read_image_header(path: str | Path) -> tuple[tuple[int, int], int]:
             return (image.height, image.width), _orientation(image)
         except _DECODE_ERRORS as error:
             raise _unreadable(path, error) from error
+
+
+def read_label_image(path: str | Path) -> Integer[np.ndarray, "h w"]:
+    """Read a picture whose pixels are numbers: labels, palette indices, black and white.
+
+    Nothing is scaled and no EXIF turn applied. Colour is taken where its channels are equal;
+    RGB that codes numbers (panoptic maps) is for `read_rgb_numbers`.
+
+    Raises:
+        ImageError: The file cannot be read, or its pixels are fractions or colours.
+    """
+    path = Path(path)
+    with _open(path) as image:
+        try:
+            pixels = np.asarray(image)
+        except _DECODE_ERRORS as error:
+            raise _unreadable(path, error) from error
+    if pixels.dtype == np.bool_:
+        pixels = pixels.astype(np.uint8)
+    if pixels.ndim == 3:
+        colours = pixels[:, :, : 1 if pixels.shape[2] == 2 else 3]
+        if (colours != colours[:, :, :1]).any():
+            raise ImageError(f"{path}: a colour picture; wanted one number per pixel: save it grey")
+        pixels = np.ascontiguousarray(colours[:, :, 0])
+    if pixels.dtype.kind not in "iu" or pixels.min(initial=0) < 0:
+        raise ImageError(
+            f"{path}: pixels are {pixels.dtype} from {pixels.min()}; wanted whole numbers from 0"
+        )
+    return pixels
+
+
+def read_rgb_numbers(path: str | Path) -> Int64[np.ndarray, "h w"]:
+    """Read a map that codes numbers in colours: red + 256 green + 65536 blue.
+
+    Raises:
+        ImageError: The file cannot be read or is not RGB.
+    """
+    path = Path(path)
+    with _open(path) as image:
+        try:
+            pixels = np.asarray(image)
+        except _DECODE_ERRORS as error:
+            raise _unreadable(path, error) from error
+    if pixels.ndim != 3 or pixels.shape[2] < 3 or pixels.dtype != np.uint8:
+        raise ImageError(f"{path}: {pixels.shape} {pixels.dtype}; wanted 8-bit RGB")
+    return pixels[:, :, :3].astype(np.int64) @ np.array([1, 256, 65536])
 
 
 def is_turned_by_exif(

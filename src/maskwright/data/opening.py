@@ -7,9 +7,10 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from maskwright.data.coco import read_coco
 from maskwright.data.coco_objects import CrowdRule
 from maskwright.data.dataset import Dataset
+from maskwright.data.formats.contract import Imported, ReadOptions, Source
+from maskwright.data.formats.table import find_format, format_named
 from maskwright.data.images import is_turned_by_exif, read_image_header
 from maskwright.data.index import AnnotationIndex
 from maskwright.data.report import Finding, ImportReportBuilder
@@ -26,11 +27,13 @@ def open_dataset(
     images: str | Path | None = None,
     crowd: CrowdRule = "ignore",
     check_images: bool = True,
+    format: str | None = None,
 ) -> Dataset:
-    """Open annotated pictures.
+    """Open annotated pictures of any known format.
 
     Args:
-        path: A COCO json, or a folder with exactly one json in it or in its `annotations`.
+        path: A file or a folder of annotations: COCO json (or a folder with exactly one json in
+            it or in its `annotations`) and the other formats of `maskwright.data.formats.table`.
         images: The folder that file names are relative to. By default it is looked for beside
             the json: its own folder, `images`, a folder named like the json, and the same one
             level up; the first that holds every picture is taken.
@@ -39,48 +42,50 @@ def open_dataset(
         check_images: Read the header of every picture (0.1 ms each) to find, now and not in the
             middle of a run, those that are unreadable or of another size than annotated. False
             leaves that to the reading.
+        format: The name of the format, where it is not to be found out by looking.
 
     Raises:
         AnnotationError: The annotations contradict themselves or their format.
         ImageError: Pictures are missing, unreadable or of another size than annotated.
         DataError: No annotations were found where they were looked for.
     """
-    json_path = _find_annotations(Path(path))
-    index, report = read_coco(json_path, crowd=crowd)
-    folder = _find_images(json_path, index, None if images is None else Path(images))
+    index, report, folder, annotations = _read(
+        path, ReadOptions(crowd=crowd, images=None if images is None else Path(images)), format
+    )
+    if folder is None:
+        folder = _find_images(annotations, index, None if images is None else Path(images))
     if check_images:
         report = replace(report, findings=report.findings + _check_headers(index, folder))
     return Dataset(index, report, image_folder=folder)
 
 
-def open_annotations(path: str | Path, *, crowd: CrowdRule = "ignore") -> Dataset:
+def open_annotations(
+    path: str | Path, *, crowd: CrowdRule = "ignore", format: str | None = None
+) -> Dataset:
     """Open annotations whose pictures are not at hand, to score predictions against them.
+
+    Formats that do not state the sizes of pictures need them all the same.
 
     Args:
         path: As for `open_dataset`.
         crowd: As for `open_dataset`.
+        format: As for `open_dataset`.
 
     Raises:
         AnnotationError: The annotations contradict themselves or their format.
         DataError: No annotations were found where they were looked for.
     """
-    index, report = read_coco(_find_annotations(Path(path)), crowd=crowd)
+    index, report, _, _ = _read(path, ReadOptions(crowd=crowd), format)
     return Dataset(index, report)
 
 
-def _find_annotations(path: Path) -> Path:
+def _read(path: str | Path, options: ReadOptions, format_name: str | None) -> Imported:
+    path = Path(path)
     if not path.exists():
-        raise DataError(f"{path}: no such file or folder; wanted a COCO json or its folder")
-    if not path.is_dir():
-        return path
-    found = sorted([*path.glob("*.json"), *path.glob("annotations/*.json")])
-    if not found:
-        raise DataError(f"{path}: no .json in this folder nor in its folder annotations")
-    if len(found) > 1:
-        names = ", ".join(str(file.relative_to(path)) for file in found[:_MAX_NAMED])
-        more = f" and {len(found) - _MAX_NAMED} more" if len(found) > _MAX_NAMED else ""
-        raise DataError(f"{path}: several .json ({names}{more}); name the one to open")
-    return found[0]
+        raise DataError(f"{path}: no such file or folder; wanted annotated pictures")
+    source = Source(path)
+    chosen = find_format(source) if format_name is None else format_named(format_name)
+    return chosen.read(source, options)
 
 
 def _find_images(json_path: Path, index: AnnotationIndex, images: Path | None) -> Path:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["Finding", "ImportReport", "ImportReportBuilder"]
+__all__ = ["Finding", "ImportReport", "ImportReportBuilder", "findings_table"]
 
 _MAX_EXAMPLES = 5
 
@@ -30,6 +30,26 @@ class Finding:
     reason: str
     count: int
     examples: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the finding as plain values, ready for JSON."""
+        return {
+            "action": self.action,
+            "what": self.what,
+            "reason": self.reason,
+            "count": self.count,
+            "examples": list(self.examples),
+        }
+
+    def __str__(self) -> str:
+        more = ", ..." if self.has_more else ""
+        where = f" ({', '.join(self.examples)}{more})" if self.examples else ""
+        return f"  {self.action} {self.count} {self.what}: {self.reason}{where}"
+
+    @property
+    def has_more(self) -> bool:
+        """True where `examples` names some only."""
+        return self.count > len(self.examples) > 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,48 +95,22 @@ class ImportReport:
             "classes": self.num_classes,
             "changed": self.num_changed,
             "dropped": self.num_dropped,
-            "findings": [
-                {
-                    "action": finding.action,
-                    "what": finding.what,
-                    "reason": finding.reason,
-                    "count": finding.count,
-                    "examples": list(finding.examples),
-                }
-                for finding in self.findings
-            ],
+            "findings": [finding.as_dict() for finding in self.findings],
         }
 
     def __str__(self) -> str:
-        lines = [f"{self.source}: {self._headline()}"]
-        for finding in self.findings:
-            where = f" ({', '.join(finding.examples)}{', ...' * self._has_more(finding)})"
-            lines.append(
-                f"  {finding.action} {finding.count} {finding.what}: {finding.reason}"
-                f"{where if finding.examples else ''}"
-            )
-        return "\n".join(lines)
+        return "\n".join([f"{self.source}: {self._headline()}", *map(str, self.findings)])
 
     def __rich__(self) -> Table:
         """Return the findings as a table headed by the counts; the counts alone without any."""
-        from rich.markup import escape
-        from rich.table import Table
-
         if not self.findings:  # an empty table would break its heading in pieces
+            from rich.markup import escape
+            from rich.table import Table
+
             lines = Table.grid()
             lines.add_row(escape(str(self)))
             return lines
-        table = Table(
-            "action", "count", "why", "where", title=escape(self.source), caption=self._headline()
-        )
-        for finding in self.findings:
-            table.add_row(
-                finding.action,
-                f"{finding.count} {finding.what}",
-                escape(finding.reason),
-                escape("\n".join(finding.examples) + "\n..." * self._has_more(finding)),
-            )
-        return table
+        return findings_table(self.source, self._headline(), self.findings)
 
     def _headline(self) -> str:
         return (
@@ -128,9 +122,21 @@ class ImportReport:
     def _num_objects(self, action: str) -> int:
         return sum(f.count for f in self.findings if f.action == action and f.what == "objects")
 
-    @staticmethod
-    def _has_more(finding: Finding) -> bool:
-        return finding.count > len(finding.examples) > 0
+
+def findings_table(title: str, headline: str, findings: tuple[Finding, ...]) -> Table:
+    """Return the findings as a table below `title` and above `headline`."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("action", "count", "why", "where", title=escape(title), caption=headline)
+    for finding in findings:
+        table.add_row(
+            finding.action,
+            f"{finding.count} {finding.what}",
+            escape(finding.reason),
+            escape("\n".join(finding.examples) + "\n..." * finding.has_more),
+        )
+    return table
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""Formats of annotated pictures, one file each; `table.py` lists them."""
