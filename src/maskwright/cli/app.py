@@ -95,6 +95,20 @@ Examples:
         --models faster-rcnn+mask-rcnn@resnet18,faster-rcnn+mask-rcnn@resnet50""",
 )
 
+_data = App(name="data", help="Annotated pictures: from one format into another.")
+_data.command(
+    "maskwright.cli.data:convert",
+    name="convert",
+    help="Write annotated pictures in another format.",
+    help_epilogue="""\
+Examples:
+
+    maskwright data convert annotations.json --to yolo --out yolo
+    maskwright data convert tiles/ --to coco --out coco --crowd drop
+    maskwright data convert project.xml --to labelme --out labelme --strict""",
+)
+app.command(_data)
+
 _DOTTED = re.compile(r"--([a-z][a-z0-9_-]*(?:\.[a-z][a-z0-9_-]*)+)(?:=(.*))?", re.DOTALL)
 
 

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from maskwright.data.formats import (
+    cityscapes,
     class_folders,
     coco,
+    csv_table,
+    cvat,
+    geojson,
     labelmap,
+    labelme,
+    labelstudio,
+    lvis,
     mask_files,
+    panoptic,
+    via,
+    voc,
+    yolo,
 )
 from maskwright.data.formats.contract import DataFormat, Source
 from maskwright.errors import ConfigError, DataError, nearest_name
@@ -36,6 +47,17 @@ def _only(name: str, title: str, module: object) -> DataFormat:
 
 FORMATS = (
     _both("coco", "COCO json", coco),
+    _both("lvis", "LVIS json", lvis),
+    _only("panoptic", "COCO panoptic json and maps", panoptic),
+    _both("yolo", "YOLO-seg texts and data.yaml", yolo),
+    _both("labelme", "LabelMe json per picture", labelme),
+    _both("voc", "Pascal VOC xml and object maps", voc),
+    _both("cityscapes", "Cityscapes instance maps", cityscapes),
+    _both("cvat", "CVAT for images xml", cvat),
+    _both("labelstudio", "Label Studio json", labelstudio),
+    _both("via", "VGG Image Annotator json", via),
+    _both("geojson", "GeoJSON over GeoTIFF", geojson),
+    _both("csv", "CSV with run-length codes", csv_table),
     _both("labelmap", "label maps of 8, 16 or 32 bits", labelmap),
     _both("masks", "one PNG per object", mask_files),
     _only("class-folders", "class folders of black-and-white masks", class_folders),
