@@ -90,7 +90,7 @@ def test_a_failed_conversion_leaves_nothing(simple: Path, tmp_path: Path) -> Non
 
 
 def test_unknown_and_unwritten_formats_are_named(simple: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="unknown format 'yollo'. Did you mean 'yolo'"):
+    with pytest.raises(ConfigError, match=r"unknown format 'yollo'\. Did you mean 'yolo'"):
         convert(simple, tmp_path / "out", to="yollo")
     with pytest.raises(ConfigError, match="panoptic is only read"):
         convert(simple, tmp_path / "out", to="panoptic")

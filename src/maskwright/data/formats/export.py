@@ -223,11 +223,14 @@ def pictures_of(dataset: Dataset, log: ExportLog) -> Iterator[PictureObjects]:
 
 
 def file_stems(names: tuple[str, ...]) -> list[str]:
-    """Return a stem for each picture: folders joined with _, the suffix added where two clash.
+    """Return a stem for each picture: its own where all differ, else with folders and suffix.
 
     >>> file_stems(("a/x.png", "b.jpg", "b.png"))
     ['a_x', 'b_jpg', 'b_png']
     """
+    own = [os.path.splitext(name.replace("\\", "/").rpartition("/")[2])[0] for name in names]
+    if len(set(own)) == len(own):
+        return own
     flat = [name.replace("\\", "/").removeprefix("./").replace("/", "_") for name in names]
     stems = [os.path.splitext(name)[0] for name in flat]
     clashing = (
