@@ -152,7 +152,8 @@ def read_rgb_numbers(path: str | Path) -> Int64[np.ndarray, "h w"]:
             raise _unreadable(path, error) from error
     if pixels.ndim != 3 or pixels.shape[2] < 3 or pixels.dtype != np.uint8:
         raise ImageError(f"{path}: {pixels.shape} {pixels.dtype}; wanted 8-bit RGB")
-    return pixels[:, :, :3].astype(np.int64) @ np.array([1, 256, 65536])
+    numbers: np.ndarray = pixels[:, :, :3].astype(np.int64) @ np.array([1, 256, 65536])
+    return numbers
 
 
 def is_turned_by_exif(

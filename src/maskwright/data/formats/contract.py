@@ -91,14 +91,14 @@ class Imported(NamedTuple):
     """What a reader returns.
 
     Args:
-        index: The annotations.
+        annotation_index: The annotations.
         report: What was read, changed and dropped.
         image_folder: Where its file names are found; None if they are still to be looked for
             beside `annotations`.
         annotations: The file that names the pictures.
     """
 
-    index: AnnotationIndex
+    annotation_index: AnnotationIndex
     report: ImportReport
     image_folder: Path | None
     annotations: Path

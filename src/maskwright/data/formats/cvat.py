@@ -152,7 +152,9 @@ def _mask(shape: Element, size: tuple[int, int], where: str) -> list[float] | Ma
 
     if shape.tag == "box":
         turned = number("rotation") if "rotation" in shape.attrib else 0.0
-        return rectangle_ring(number("xtl"), number("ytl"), number("xbr"), number("ybr"), turned)
+        return rectangle_ring(
+            number("xtl"), number("ytl"), number("xbr"), number("ybr"), degrees=turned
+        )
     if shape.tag == "ellipse":
         turned = number("rotation") if "rotation" in shape.attrib else 0.0
         centre, radii = (number("cx"), number("cy")), (number("rx"), number("ry"))

@@ -69,7 +69,7 @@ def write(dataset: Dataset, folder: Path, log: ExportLog) -> None:
     for picture in pictures_of(dataset, log):
         picture.copy_picture(folder / picture.file_name, log)
         height, width = picture.size
-        document = {
+        document: dict[str, Any] = {
             "version": "5.5.0",
             "flags": {},
             "shapes": [shape for k in range(len(picture.masks)) for shape in _shapes(picture, k)],

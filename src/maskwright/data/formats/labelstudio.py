@@ -184,6 +184,6 @@ def _mask(region: Entry, size: tuple[int, int]) -> list[float] | Masks:
     if kind == "rectanglelabels":
         x2 = x + value.number("width") * x_unit
         y2 = y + value.number("height") * y_unit
-        return rectangle_ring(x, y, x2, y2, turned, about_corner=True)
+        return rectangle_ring(x, y, x2, y2, degrees=turned, about_corner=True)
     radii = value.number("radiusX") * x_unit, value.number("radiusY") * y_unit
     return ellipse_mask((x, y), radii, size, turned)

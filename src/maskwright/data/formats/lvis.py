@@ -56,7 +56,8 @@ def _named(entry: Any) -> Any:
 
 def write(dataset: Dataset, folder: Path, log: ExportLog) -> None:
     """Write annotations.json and images/."""
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     seen_in: defaultdict[int, int] = defaultdict(int)
     counts: defaultdict[int, int] = defaultdict(int)
     for full in pictures_of(dataset, log):

@@ -12,7 +12,13 @@ __all__ = ["ellipse_mask", "placed_bitmap", "rectangle_ring"]
 
 
 def rectangle_ring(
-    x1: float, y1: float, x2: float, y2: float, degrees: float = 0.0, about_corner: bool = False
+    x1: float,
+    y1: float,
+    x2: float,
+    y2: float,
+    *,
+    degrees: float = 0.0,
+    about_corner: bool = False,
 ) -> list[float]:
     """Return a rectangle as a ring, turned clockwise about its centre or its first corner."""
     ring = np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]], np.float64)

@@ -119,8 +119,8 @@ def _owners(
             fit[row, value - 1] += 0.5  # its number counts, unless another fits far better
     owners = [-1] * len(values)
     for _ in values:
-        row, column = np.unravel_index(np.argmax(fit), fit.shape)
-        owners[int(row)] = int(column)
+        row, column = (int(place) for place in np.unravel_index(np.argmax(fit), fit.shape))
+        owners[row] = column
         fit[row, :] = fit[:, column] = -1
     return owners
 
