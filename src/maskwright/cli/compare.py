@@ -39,7 +39,7 @@ def compare(
     code 1 if a training failed.
 
     Args:
-        data: COCO json, or the folder that holds it; split 70/15/15 into training, validation and
+        data: Annotated pictures of any known format, file or folder; split 70/15/15 into training, validation and
             test pictures, which are scored.
         models: Names with commas between them, each detector+mask-head or
             detector+mask-head@backbone.

@@ -38,7 +38,7 @@ def evaluate(
 
     Args:
         model: A model file.
-        data: COCO json, or the folder that holds it.
+        data: Annotated pictures of any known format (COCO, YOLO, LabelMe, ...), file or folder.
         predictions: COCO results json to score, in place of a model.
         images: Folder of the pictures, if it is not beside the annotations.
         subset: Score only these pictures of the split that was made when the model was trained.

@@ -44,7 +44,7 @@ def train(
     OUT/config.json.
 
     Args:
-        data: COCO json, or the folder that holds it.
+        data: Annotated pictures of any known format (COCO, YOLO, LabelMe, ...), file or folder.
         out: The run folder to make.
         resume: Go on with the run in this folder.
         val: Annotations of the validation pictures.

@@ -131,7 +131,7 @@ def _coco_dict(truth: TruthSource) -> tuple[Mapping[str, Any], str]:
     if not isinstance(truth, (str, Path)):
         return truth.to_coco(), "truth"
     path = Path(truth)
-    if path.is_dir():
+    if path.is_dir() or (path.is_file() and path.suffix.lower() != ".json"):
         from maskwright.data import open_dataset
 
         return open_dataset(path).to_coco(), str(path)
