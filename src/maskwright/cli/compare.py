@@ -39,8 +39,8 @@ def compare(
     code 1 if a training failed.
 
     Args:
-        data: Annotated pictures of any known format, file or folder; split 70/15/15 into training, validation and
-            test pictures, which are scored.
+        data: Annotated pictures of any known format, file or folder; split 70/15/15 into training,
+            validation and test pictures, which are scored.
         models: Names with commas between them, each detector+mask-head or
             detector+mask-head@backbone.
         out: Folder of the comparison.
