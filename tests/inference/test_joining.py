@@ -94,7 +94,8 @@ def _scenes(draw: st.DrawFn) -> tuple[Instances, TilePlan, np.random.Generator]:
     return truth, plan_tiles(size, tiles=side, overlap=overlap), rng
 
 
-@settings(max_examples=150)
+# The first example may compile a kernel.
+@settings(max_examples=150, deadline=None)
 @given(_scenes())
 def test_touching_objects_of_any_size_come_back_exactly(
     scene: tuple[Instances, TilePlan, np.random.Generator],

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -30,7 +32,7 @@ def test_windows_cover_the_picture_and_neighbours_share_the_overlap(
         covered[y1:y2, x1:x2] += 1
     assert covered.min() >= 1
     for starts, side in zip((plan.rows, plan.columns), plan.tile_size, strict=True):
-        assert all(b - a <= side - overlap for a, b in zip(starts, starts[1:], strict=False))
+        assert all(b - a <= side - overlap for a, b in pairwise(starts))
         assert len(set(starts)) == len(starts)
     assert len(plan) == len(list(plan)) == len(plan.windows)
 
