@@ -69,7 +69,9 @@ def test_auto_takes_the_size_of_the_training_pictures_and_of_their_objects() -> 
 
 def test_auto_leaves_pictures_little_larger_than_a_tile_whole() -> None:
     assert list(plan_tiles((300, 350), picture_side=256)) == [(0, 0, 350, 300)]
-    assert len(plan_tiles((300, 400), picture_side=256)) > 1
+    assert list(plan_tiles((256, 500), picture_side=256)) == [(0, 0, 500, 256)]
+    assert len(plan_tiles((300, 460), picture_side=256)) > 1
+    assert len(plan_tiles((60, 700), picture_side=256)) > 1
 
 
 @pytest.mark.parametrize("tiles", [0, 15, -3, True, 1.5])

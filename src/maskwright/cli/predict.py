@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from maskwright.errors import ConfigError
+
 if TYPE_CHECKING:
     from maskwright.inference import PredictionRun
 
@@ -38,6 +40,8 @@ def predict(
     min_area: float = 0.0,
     pixel_size: float | None = None,
     batch_size: int = 1,
+    tiles: Literal["auto"] | int | None = None,
+    overlap: int | None = None,
     weights: str | None = None,
     device: str | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
@@ -63,7 +67,11 @@ def predict(
         tighten_boxes: Fit boxes to the masks.
         min_area: Smallest object to keep, in pixels.
         pixel_size: Length of a pixel's side in your unit, for the measurements.
-        batch_size: Pictures that go through the network together.
+        batch_size: Pictures, or tiles, that go through the network together.
+        tiles: Cut large pictures into overlapping tiles of so many pixels a side and join the
+            objects across their seams; auto takes the size of the pictures the model was trained
+            on. TIFF files are then read part by part. By default pictures go whole.
+        overlap: Pixels that neighbouring tiles share. By default as much as large objects need.
         weights: For torchvision/NAME models: a file, or download.
         device: cpu, cuda or mps. By default the best there is.
         json_: Print a summary as JSON, and nothing else.
@@ -79,8 +87,11 @@ def predict(
         tighten_boxes=tighten_boxes,
         min_area=min_area,
     )
+    if overlap is not None and tiles is None:
+        raise ConfigError("--overlap is of tiles: add --tiles auto, or --tiles SIDE")
     predictor = load(model, weights=weights, device=device)
-    with pictures_bar("Predicting", quiet=json_) as progress:
+    unit = "pictures" if tiles is None else "tiles"
+    with pictures_bar("Predicting", unit=unit, quiet=json_) as progress:
         run = predict_to_folder(
             predictor,
             sources,
@@ -89,6 +100,8 @@ def predict(
             steps=steps,
             batch_size=batch_size,
             pixel_size=pixel_size,
+            tiles=tiles,
+            overlap=overlap,
             progress=progress,
         )
     _print(run, out, as_json=json_)
@@ -98,6 +111,8 @@ def predict(
 def _print(run: PredictionRun, out: Path, *, as_json: bool) -> None:
     for failure in run.failures:
         print(f"maskwright: left out {failure.path}: {failure.reason}", file=sys.stderr)  # noqa: T201
+    for note in run.notes:
+        print(f"maskwright: {note}", file=sys.stderr)  # noqa: T201
     if as_json:
         summary = {
             "out": str(out),

@@ -5,6 +5,7 @@ It decodes what tifffile alone does not: LZW, JPEG, ZSTD, LERC and more.
 
 from __future__ import annotations
 
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from maskwright.data.images import read_image_header, scale_16_bit, top_of_16_bit
+from maskwright.data.images import scale_16_bit, top_of_16_bit
 from maskwright.data.windows import Box, PictureWindows, require_inside
 from maskwright.errors import ImageError
 from maskwright.structures import Size
 
 __all__ = ["RasterWindows", "open_raster_windows"]
+
+_ORIENTATION_TAG = 274
 
 
 def open_raster_windows(path: Path) -> RasterWindows | None:
@@ -27,10 +30,8 @@ def open_raster_windows(path: Path) -> RasterWindows | None:
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 
-    if read_image_header(path)[1] != 1:  # rasterio does not look at EXIF turns
+    if _is_turned(path):  # rasterio does not look at that
         return None
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
@@ -96,6 +97,18 @@ class RasterWindows(PictureWindows):
             if highest > 4095:
                 break
         return highest
+
+
+def _is_turned(path: Path) -> bool:
+    """Whether the first page says that it is stored on its side or mirrored, or cannot tell."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            orientation = file.pages.first.tags.valueof(_ORIENTATION_TAG, default=1)
+    except (tifffile.TiffFileError, ValueError, OSError, IndexError):
+        return True
+    return bool(orientation != 1)
 
 
 def _is_plain(dataset: Any) -> bool:

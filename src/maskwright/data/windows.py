@@ -15,6 +15,7 @@ from typing import Self
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from maskwright.data.images import read_image
 from maskwright.errors import ImageError
@@ -44,8 +45,9 @@ class PictureWindows(ABC):
             ImageError: A box that is empty or reaches beyond the picture, or a damaged file.
         """
 
+    @abstractmethod
     def close(self) -> None:
-        """Let go of the file; without one, nothing."""
+        """Let go of the file, where there is one."""
 
     def __enter__(self) -> Self:
         return self
@@ -74,6 +76,9 @@ class ArrayWindows(PictureWindows):
         x1, y1, x2, y2 = require_inside(box, self.image_size)
         return np.array(self._image[y1:y2, x1:x2])
 
+    def close(self) -> None:
+        """Do nothing: the picture is in memory."""
+
 
 def open_windows(path: str | Path) -> PictureWindows:
     """Open a picture file to read windows of it.
@@ -93,7 +98,20 @@ def open_windows(path: str | Path) -> PictureWindows:
         windows = open_tiff_windows(path) or open_raster_windows(path)
         if windows is not None:
             return windows
-    return ArrayWindows(read_image(path))
+    try:
+        return ArrayWindows(read_image(path))
+    except ImageError as error:
+        if path.suffix.lower() in _TIFF_SUFFIXES and _has_too_many_pixels(error):
+            raise ImageError(
+                f"{path}: too large to be decoded whole, and its compression or colours cannot be "
+                "read in parts: pip install 'maskwright[geo]', or save it as RGB or grey with "
+                "Deflate or no compression"
+            ) from error
+        raise
+
+
+def _has_too_many_pixels(error: ImageError) -> bool:
+    return isinstance(error.__cause__, Image.DecompressionBombError)
 
 
 def require_inside(box: Box, image_size: Size) -> Box:

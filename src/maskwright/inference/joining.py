@@ -130,11 +130,12 @@ def _covered_boxes(instances: Instances) -> Int32[np.ndarray, "n 4"]:
     height, width = instances.image_size
     corners = instances.boxes.double().numpy()
     around = np.concatenate([np.floor(corners[:, :2]), np.ceil(corners[:, 2:])], axis=1)
-    boxes = np.clip(around, 0, [width, height, width, height]).astype(np.int32)
+    boxes: np.ndarray = np.clip(around, 0, [width, height, width, height]).astype(np.int32)
     if instances.masks is None:
         return boxes
     tight = run_boxes(instances.masks.runs, instances.masks.offsets)
-    return np.where(tight[:, 2:3] > 0, tight, boxes)
+    covered: np.ndarray = np.where(tight[:, 2:3] > 0, tight, boxes)
+    return covered
 
 
 def _grouped(plan: TilePlan, tiled: _Tiled) -> Int64[np.ndarray, " n"]:

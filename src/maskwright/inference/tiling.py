@@ -25,9 +25,10 @@ Box = tuple[int, int, int, int]
 Tiles = Literal["auto"] | int
 """Side of a tile in pixels, or "auto": that of the pictures the model was trained on."""
 
-_WHOLE = 1.4
-"""A picture up to so many times a tile is left whole by "auto": trained models have seen objects
-at 0.7 times their scale (the recipes' augmentation), and a seam is worse than that."""
+_WHOLE_PIXELS, _WHOLE_SIDE = 2.0, 2.5
+"""A picture of up to so many times a tile's pixels, and its side, is left whole by "auto": trained
+models have seen oblong pictures, and objects at 0.7 times their scale (the recipes' augmentation).
+A seam is worse than either."""
 
 _ROOM = 8
 """Pixels of background around an object that the automatic overlap leaves for its outline."""
@@ -100,8 +101,8 @@ def plan_tiles(
 
     Args:
         image_size: (height, width) of the picture.
-        tiles: Side of a tile in pixels; "auto" takes `picture_side` and leaves pictures up to 1.4
-            times as large whole.
+        tiles: Side of a tile in pixels; "auto" takes `picture_side` and leaves pictures of up to
+            twice as many pixels whole.
         overlap: Pixels that neighbouring windows share, at least; None takes `object_side` and
             room for an outline, up to half a tile, and a quarter of a tile where that is unknown.
             An object that is not larger lies whole in some window.
@@ -117,7 +118,7 @@ def plan_tiles(
     """
     side = _tile_side(tiles, picture_side)
     shared = _overlap(overlap, side, object_side)
-    if tiles == "auto" and max(image_size) <= _WHOLE * side:
+    if tiles == "auto" and _is_nearly_a_tile(image_size, side):
         side = max(image_size)
     height, width = (min(side, length) for length in image_size)
     return TilePlan(
@@ -126,6 +127,11 @@ def plan_tiles(
         rows=_starts(image_size[0], height, shared),
         columns=_starts(image_size[1], width, shared),
     )
+
+
+def _is_nearly_a_tile(image_size: Size, side: int) -> bool:
+    height, width = image_size
+    return height * width <= _WHOLE_PIXELS * side**2 and max(image_size) <= _WHOLE_SIDE * side
 
 
 def _tile_side(tiles: Tiles, picture_side: int | None) -> int:

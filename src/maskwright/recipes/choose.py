@@ -55,6 +55,7 @@ class DataFacts:
         short_side: Median shorter side of the pictures in pixels.
         aspect: Largest ratio of longer to shorter side, of nine pictures in ten.
         small_object: Side of a square as large as the smallest tenth's objects, in pixels.
+        large_object: Longer side of an object's box in pixels, which one object in twenty exceeds.
         most_objects: Objects of the fullest picture.
     """
 
@@ -62,20 +63,24 @@ class DataFacts:
     short_side: int
     aspect: float
     small_object: float
+    large_object: float
     most_objects: int
 
 
 def data_facts(dataset: Dataset) -> DataFacts:
-    """Read off what a recipe depends on; a dataset without objects has small_object 64."""
+    """Read off what a recipe depends on; one without objects has small and large of 64."""
     sizes = dataset.sizes
     solid = ~(dataset.is_crowd | dataset.is_empty)
     sides = np.sqrt(dataset.areas[solid].clip(1.0))
+    boxes = dataset.boxes[solid]
+    extents = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
     counts = np.bincount(dataset.object_image[solid], minlength=1)
     return DataFacts(
         num_images=len(dataset),
         short_side=int(np.median(sizes.min(axis=1))),
         aspect=float(np.quantile(sizes.max(axis=1) / sizes.min(axis=1), 0.9)),
         small_object=float(np.quantile(sides, 0.1)) if len(sides) else 64.0,
+        large_object=float(np.quantile(extents, 0.95)) if len(extents) else 64.0,
         most_objects=int(counts.max()),
     )
 
@@ -139,6 +144,8 @@ def choose_recipe(
             mask_head=mask_head.for_setting(setting),
             short_side=short_side,
             long_side=int(np.ceil(short_side * max(facts.aspect, 1.0) * 1.05)),
+            picture_side=facts.short_side,
+            object_side=max(1, math.ceil(facts.large_object)),
         ),
         weights=chosen_weights,
         augmentation=Augmentation(
