@@ -15,9 +15,10 @@ import torch
 from PIL import Image
 
 from inference.conftest import BlobRuntime
-from maskwright.data import read_image
+from maskwright.data import ArrayWindows, read_image
 from maskwright.errors import ConfigError, ImageError
-from maskwright.inference import PostProcessing, Predictor, predict_to_folder
+from maskwright.inference import Predictor, predict_to_folder
+from maskwright.inference.result_files import Place, ResultFiles
 from maskwright.inference.writers import write_label_map, write_large_label_map
 from maskwright.masks import Masks
 from maskwright.structures import Batch, Instances
@@ -68,7 +69,7 @@ def test_tiles_give_the_objects_of_the_whole(
 ) -> None:
     predictor = Predictor(watched)
     whole = predictor.predict(large)
-    assert len(whole) == 85
+    assert len(whole) == 97
     watched.sizes.clear()
     watched.batch_sizes.clear()
     found = predictor.predict(large, tiles=tiles, overlap=overlap, batch_size=batch_size)
@@ -150,7 +151,7 @@ def test_a_folder_in_tiles_gives_the_files_of_the_whole(
     assert [failure.path.name for failure in run.failures] == ["c.tif"]
     assert run.num_objects == whole.num_objects > 100
     assert run.notes == ()
-    first, second = 5 * 6, 3 * 6
+    first, second = 4 * 6, 3 * 6
     assert [done for done, _ in progress] == list(range(1, first + second + 1))
     assert progress[-1][1] == round((first + second) * 3 / 2)
     for name in ("objects.csv", "overlay/a.png", "labelmap/b.png"):
@@ -165,41 +166,33 @@ def test_a_folder_in_tiles_gives_the_files_of_the_whole(
     )
 
 
-def test_files_of_a_large_picture_are_made_for_its_size(
-    predictor: Predictor, tmp_path: Path
-) -> None:
-    size = (8200, 8100)
-    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
-        tile = np.zeros((512, 512, 3), np.uint8)
-        tile[100:200, 50:250] = (255, 0, 0)
-        tiles = (tile for _ in range(17 * 16))
-        file.write(
-            tiles, shape=(*size, 3), dtype=np.uint8, tile=(512, 512), photometric="rgb",
-            compression="zlib",
-        )  # fmt: skip
-    steps = PostProcessing(score_threshold=0.5)
-    out = tmp_path / "out"
-    run = predict_to_folder(
-        predictor, [tmp_path / "a.tif"], out, tiles=2048, overlap=256, batch_size=1, steps=steps,
-        outputs=["overlay", "labelmap", "masks"],
-    )  # fmt: skip
-    assert run.num_objects == 16 * 16
-    assert run.notes == (
+def test_files_of_a_large_picture_are_made_for_its_size(tmp_path: Path) -> None:
+    image = np.zeros((8100, 8000, 3), np.uint8)
+    image[100:200, 50:250] = 200
+    masks = Masks.from_boxes([[50, 100, 250, 200], [7000, 8000, 8000, 8100]], image.shape[:2])
+    found = Instances(
+        image_size=masks.image_size,
+        boxes=torch.from_numpy(masks.boxes.copy()),
+        labels=torch.zeros(2, dtype=torch.int64),
+        scores=torch.tensor([0.9, 0.8]),
+        masks=masks,
+    )
+    files = ResultFiles(tmp_path, frozenset({"overlay", "labelmap", "masks"}), None)
+    place = Place(stem="a", image_id=1, file_name="a.tif")
+    files.add(place, ArrayWindows(image), found, found)
+    assert files.notes == [
         "a.tif has more than 64 megapixels: its overlay is 1/2 of its size, its label map is a "
         "TIFF, no picture per object was written (results.json holds the masks)",
-    )
-    assert {path.relative_to(out).as_posix() for path in run.written} == {
-        "overlay/a.png",
-        "labelmap/a.tif",
-    }
-    drawn = read_image(out / "overlay" / "a.png")
-    assert drawn.shape == (4100, 4050, 3)
+    ]
+    assert files.written == [tmp_path / "overlay" / "a.png", tmp_path / "labelmap" / "a.tif"]
+    drawn = read_image(files.written[0])
+    assert drawn.shape == (4050, 4000, 3)
     assert drawn[60, 50].any()
+    assert drawn[4049, 3999].any()
     assert not drawn[49, 50].any()
-    label_map = tifffile.imread(out / "labelmap" / "a.tif")
-    assert label_map.shape == size
+    label_map = tifffile.imread(files.written[1])
     assert label_map.dtype == np.uint16
-    assert sorted(np.unique(label_map, return_counts=True)[1].tolist())[:-1] == [20_000] * 256
+    assert np.array_equal(label_map, masks.to_label_map())
 
 
 @pytest.mark.parametrize("n", [0, 1, 40])
