@@ -57,7 +57,8 @@ Examples:
 
     maskwright predict runs/first/best.safetensors street.jpg
     maskwright predict runs/first/best.safetensors pictures/ --out results --write overlay csv
-    maskwright predict runs/first/best.safetensors 'day*/*.png' --score-threshold 0.7""",
+    maskwright predict runs/first/best.safetensors 'day*/*.png' --score-threshold 0.7
+    maskwright predict runs/first/best.safetensors slide.tif --tiles auto""",
 )
 app.command(
     "maskwright.cli.evaluate:evaluate",
