@@ -74,6 +74,26 @@ def test_predict_writes_every_output_and_a_summary(
     }
 
 
+@pytest.mark.parametrize("tiles", [["auto"], ["32", "--overlap", "8", "--batch-size", "3"]])
+def test_predict_cuts_pictures_into_tiles(
+    trained: Path,
+    discs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    tiles: list[str],
+) -> None:
+    code, out, _ = _run(
+        capsys, "predict", trained, discs.parent / "1.png", "--out", tmp_path / "out",
+        "--write", "coco", "--score-threshold", "0.0", "--tiles", *tiles, "--json",
+    )  # fmt: skip
+    assert code == 0
+    summary = json.loads(out)
+    assert set(summary) == {"out", "pictures", "objects", "written", "failures"}
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert len(results) == summary["objects"] > 0
+    assert {tuple(result["segmentation"]["size"]) for result in results} == {(64, 64)}
+
+
 def test_predict_goes_on_past_an_unreadable_picture_and_says_so(
     trained: Path, discs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -132,6 +152,7 @@ def test_tables_are_printed_for_people(
         (["train", "d", "--out", "x", "--resume", "y"], "leave DATA and --out out"),
         (["train", "d", "--out", "x", "--set", "batch-size"], "name=value"),
         (["predict", "missing.safetensors", "a.png"], "missing.safetensors"),
+        (["predict", "m.safetensors", "a.png", "--overlap", "8"], "add --tiles auto"),
         (["train", "--model.short-side"], "needs a value"),
     ],
 )

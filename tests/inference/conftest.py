@@ -23,6 +23,8 @@ class BlobRuntime:
     """
 
     class_names = ("coin", "nut")
+    picture_side: int | None = None
+    object_side: int | None = None
 
     def __init__(self, stop_after: int | None = None) -> None:
         self.batch_sizes: list[int] = []

@@ -41,3 +41,18 @@ def test_crops_beyond_the_picture_or_empty_are_refused(box: tuple[int, ...]) -> 
 def test_crop_boxes_are_four_integers(box: object) -> None:
     with pytest.raises(MaskError, match=r"crop box must be 4 integers"):
         Masks.empty((4, 5)).crop(box)
+
+
+def test_placing_is_the_way_back_from_a_crop(dense: np.ndarray) -> None:
+    height, width = dense.shape[1:]
+    masks = Masks.from_dense(dense)
+    larger = np.zeros((len(dense), height + 5, width + 4), bool)
+    larger[:, 3:-2, 1:-3] = dense
+    assert masks.place((1, 3), larger.shape[1:]) == Masks.from_dense(larger)
+    assert Masks.from_dense(larger).crop((1, 3, 1 + width, 3 + height)) == masks
+
+
+@pytest.mark.parametrize("corner", [(-1, 0), (0, 2), (3, 0)])
+def test_a_frame_beyond_the_larger_picture_is_refused(corner: tuple[int, int]) -> None:
+    with pytest.raises(MaskError, match=r"must hold pixels, all of the \(5, 7\) picture"):
+        Masks.empty((4, 5)).place(corner, (5, 7))

@@ -13,7 +13,19 @@ from maskwright.mask_heads import DeepLab
 from maskwright.model import apply_overrides, config_from_dict, config_to_dict
 from maskwright.recipes import DataFacts, Recipe, choose_recipe
 
-_FACTS = DataFacts(num_images=200, short_side=480, aspect=1.33, small_object=30.0, most_objects=20)
+_FACTS = DataFacts(
+    num_images=200,
+    short_side=480,
+    aspect=1.33,
+    small_object=30.0,
+    large_object=119.2,
+    most_objects=20,
+)
+
+
+def test_the_model_remembers_the_size_of_its_pictures_and_objects_for_tiles() -> None:
+    model = choose_recipe(_FACTS).model
+    assert (model.picture_side, model.object_side) == (480, 120)
 
 
 def test_a_recipe_survives_the_way_through_json() -> None:

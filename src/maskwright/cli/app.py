@@ -69,6 +69,7 @@ Examples:
     maskwright predict runs/first/best.safetensors street.jpg
     maskwright predict runs/first/best.safetensors pictures/ --out results --write overlay csv
     maskwright predict runs/first/best.safetensors 'day*/*.png' --score-threshold 0.7
+    maskwright predict runs/first/best.safetensors slide.tif --tiles auto
     maskwright predict runs/classes/best.safetensors pictures/ --semantic --out maps""",
 )
 app.command(

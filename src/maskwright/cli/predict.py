@@ -36,6 +36,8 @@ def predict(
     min_area: float = 0.0,
     pixel_size: float | None = None,
     batch_size: int = 1,
+    tiles: Literal["auto"] | int | None = None,
+    overlap: int | None = None,
     weights: str | None = None,
     device: str | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
@@ -66,7 +68,11 @@ def predict(
         tighten_boxes: Fit boxes to the masks.
         min_area: Smallest object to keep, in pixels.
         pixel_size: Length of a pixel's side in your unit, for the measurements.
-        batch_size: Pictures that go through the network together.
+        batch_size: Pictures, or tiles, that go through the network together.
+        tiles: Cut large pictures into overlapping tiles of so many pixels a side and join the
+            objects across their seams; auto takes the size of the pictures the model was trained
+            on. TIFF files are then read part by part. By default pictures go whole.
+        overlap: Pixels that neighbouring tiles share. By default as much as large objects need.
         weights: For torchvision/NAME models: a file, or download.
         device: cpu, cuda or mps. By default the best there is.
         json_: Print a summary as JSON, and nothing else.
@@ -83,6 +89,8 @@ def predict(
             "--tighten-boxes": tighten_boxes,
             "--min-area": min_area,
             "--pixel-size": pixel_size,
+            "--tiles": tiles,
+            "--overlap": overlap,
         }
         _refuse_options_of_objects(options)
         predictor = load(model, weights=weights, device=device)
@@ -97,8 +105,11 @@ def predict(
         tighten_boxes=tighten_boxes,
         min_area=min_area,
     )
+    if overlap is not None and tiles is None:
+        raise ConfigError("--overlap is of tiles: add --tiles auto, or --tiles SIDE")
     predictor = load(model, weights=weights, device=device)
-    with pictures_bar("Predicting", quiet=json_) as progress:
+    unit = "pictures" if tiles is None else "tiles"
+    with pictures_bar("Predicting", unit=unit, quiet=json_) as progress:
         run = predict_to_folder(
             predictor,
             sources,
@@ -107,8 +118,12 @@ def predict(
             steps=steps,
             batch_size=batch_size,
             pixel_size=pixel_size,
+            tiles=tiles,
+            overlap=overlap,
             progress=progress,
         )
+    for note in run.notes:
+        print(f"maskwright: {note}", file=sys.stderr)  # noqa: T201
     what = f"{run.num_objects} objects in {run.num_images} pictures"
     _print(run, {"objects": run.num_objects}, what, out, as_json=json_)
     return 1 if run.failures else 0

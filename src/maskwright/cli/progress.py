@@ -1,4 +1,4 @@
-"""A bar of pictures done, for people at a terminal."""
+"""A bar of pictures or tiles done, for people at a terminal."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ __all__ = ["pictures_bar"]
 
 
 @contextmanager
-def pictures_bar(title: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+def pictures_bar(
+    title: str, *, unit: str = "pictures", quiet: bool = False
+) -> Iterator[Callable[[int, int], None]]:
     """Lend a function that is told (pictures done, pictures in all) and moves a bar.
 
     Args:
         title: What is being done.
+        unit: What is counted.
         quiet: Show nothing. Nothing is shown either where standard error is no terminal.
     """
     console = Console(stderr=True)
@@ -34,7 +37,7 @@ def pictures_bar(title: str, *, quiet: bool = False) -> Iterator[Callable[[int, 
 
         def progress(done: int, total: int) -> None:
             speed = bar.tasks[0].speed
-            rate = f"{speed:.1f} pictures/s" if speed else ""
+            rate = f"{speed:.1f} {unit}/s" if speed else ""
             bar.update(task, completed=done, total=total, rate=rate)
 
         yield progress

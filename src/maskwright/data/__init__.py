@@ -11,19 +11,23 @@ from maskwright.data.opening import open_annotations, open_dataset
 from maskwright.data.report import Finding, ImportReport
 from maskwright.data.saving import encode_image, save_image
 from maskwright.data.split import split_dataset
+from maskwright.data.windows import ArrayWindows, PictureWindows, open_windows
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "ArrayWindows",
     "Conversion",
     "Dataset",
     "Finding",
     "ImportReport",
     "Loader",
+    "PictureWindows",
     "Transform",
     "convert",
     "encode_image",
     "open_annotations",
     "open_dataset",
+    "open_windows",
     "read_image",
     "save_image",
     "split_dataset",

@@ -34,6 +34,8 @@ __all__ = [
     "read_image_header",
     "read_label_image",
     "read_rgb_numbers",
+    "scale_16_bit",
+    "top_of_16_bit",
 ]
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -176,6 +178,21 @@ def is_turned_by_exif(
     return False if stored_size == tuple(expected_size) else None
 
 
+def top_of_16_bit(highest: int) -> int:
+    """Return the value that is white, for the highest value of the whole picture.
+
+    >>> top_of_16_bit(4000), top_of_16_bit(4096)
+    (4095, 65535)
+    """
+    return 4095 if highest <= 4095 else 65535
+
+
+def scale_16_bit(values: np.ndarray, top: int) -> np.ndarray:
+    """Return values from 0 to `top` as 0 to 255, uint8, rounded."""
+    scaled: np.ndarray = np.rint(values * np.float32(255 / top)).astype(np.uint8)
+    return scaled
+
+
 def _open(path: Path) -> ImageFile.ImageFile:
     try:
         with warnings.catch_warnings():
@@ -246,7 +263,7 @@ def _grey_to_rgb(path: Path, grey: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
             f"{path}: pixels are {grey.dtype} from {grey.min()} to {grey.max()}, wanted 8 or "
             f"16 bits: save it with values from 0 to 65535"
         )
-    return np.repeat(_scale_16_bit(grey)[:, :, None], 3, axis=2)
+    return np.repeat(_scaled(grey)[:, :, None], 3, axis=2)
 
 
 def _read_16_bit_colour(path: Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -256,10 +273,8 @@ def _read_16_bit_colour(path: Path) -> UInt8[np.ndarray, "h w 3"]:
         raise ImageError(f"{path}: damaged or truncated 16-bit picture; copy or export it anew")
     if pixels.ndim == 2:
         return _grey_to_rgb(path, pixels)
-    return np.ascontiguousarray(_scale_16_bit(pixels[:, :, 2::-1]))
+    return np.ascontiguousarray(_scaled(pixels[:, :, 2::-1]))
 
 
-def _scale_16_bit(values: np.ndarray) -> np.ndarray:
-    top = 4095 if values.max(initial=0) <= 4095 else 65535
-    scaled: np.ndarray = np.rint(values * np.float32(255 / top)).astype(np.uint8)
-    return scaled
+def _scaled(values: np.ndarray) -> np.ndarray:
+    return scale_16_bit(values, top_of_16_bit(values.max(initial=0)))

@@ -5,12 +5,16 @@ from __future__ import annotations
 from maskwright.draw.class_overlay import class_overlay
 from maskwright.draw.colours import distinct_colours
 from maskwright.draw.contact import contact_sheet
-from maskwright.draw.overlay import overlay, save_overlay
+from maskwright.draw.overlay import overlay, overlay_of_windows, save_overlay
+from maskwright.draw.shrinking import LARGEST_OVERLAY, overlay_factor
 
 __all__ = [
+    "LARGEST_OVERLAY",
     "class_overlay",
     "contact_sheet",
     "distinct_colours",
     "overlay",
+    "overlay_factor",
+    "overlay_of_windows",
     "save_overlay",
 ]

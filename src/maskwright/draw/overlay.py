@@ -13,15 +13,16 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from maskwright.data import save_image
+from maskwright.data import ArrayWindows, PictureWindows, open_windows, read_image, save_image
 from maskwright.draw.colours import distinct_colours
 from maskwright.draw.labels import draw_labels
+from maskwright.draw.shrinking import overlay_factor, shrink_instances, shrink_picture
 from maskwright.errors import ImageError
 
 if TYPE_CHECKING:
     from maskwright.structures import Instances
 
-__all__ = ["line_thickness", "overlay", "paint_mask", "save_overlay"]
+__all__ = ["line_thickness", "overlay", "overlay_of_windows", "paint_mask", "save_overlay"]
 
 
 def overlay(
@@ -69,6 +70,19 @@ def overlay(
     return canvas
 
 
+def overlay_of_windows(windows: PictureWindows, instances: Instances) -> UInt8[np.ndarray, "_ _ 3"]:
+    """Return `overlay` of a picture of any size, smaller by `overlay_factor` where it is large.
+
+    Raises:
+        ImageError: The picture is of another size than the objects' frame, or cannot be read.
+    """
+    height, width = windows.image_size
+    factor = overlay_factor(windows.image_size)
+    if factor == 1:
+        return overlay(windows.read((0, 0, width, height)), instances)
+    return overlay(shrink_picture(windows, factor), shrink_instances(instances, factor))
+
+
 def save_overlay(
     path: str | os.PathLike[str],
     instances: Instances,
@@ -81,11 +95,10 @@ def save_overlay(
     Raises:
         ImageError: No `image` was given and the objects do not know theirs.
     """
-    if image is None:
-        image = _source_image(instances)
     if instances.scores is not None:
         instances = instances[(instances.scores >= min_score).nonzero().flatten()]
-    save_image(path, overlay(image, instances))
+    with _source_windows(instances) if image is None else ArrayWindows(image) as windows:
+        save_image(path, overlay_of_windows(windows, instances))
 
 
 def line_thickness(height: int, width: int) -> int:
@@ -154,14 +167,14 @@ def _frame(
     cv2.rectangle(canvas, (x1, y1), (x2, y2), colour.tolist(), thickness)
 
 
-def _source_image(instances: Instances) -> UInt8[np.ndarray, "h w 3"]:
-    """The picture that `instances` are of, read again where only its file is known."""
+def _source_windows(instances: Instances) -> PictureWindows:
+    """The picture that `instances` are of, opened again where only its file is known."""
     if instances.source is None:
         raise ImageError(
             "these objects do not know their picture: save_overlay(path, image) with its pixels"
         )
     if isinstance(instances.source, np.ndarray):
-        return instances.source
-    from maskwright.data import read_image
-
-    return read_image(instances.source, expected_size=instances.image_size)
+        return ArrayWindows(instances.source)
+    if overlay_factor(instances.image_size) > 1:
+        return open_windows(instances.source)
+    return ArrayWindows(read_image(instances.source, expected_size=instances.image_size))

@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from jaxtyping import UInt8
-
-from maskwright.data import save_image
-from maskwright.draw import overlay
 from maskwright.errors import ConfigError, ImageError, nearest_name
-from maskwright.inference.measure import measure
-from maskwright.inference.pictures import Picture, read_pictures
+from maskwright.inference.picture_files import find_tiled, find_whole
 from maskwright.inference.postprocess import PostProcessing, keep_scores
 from maskwright.inference.predictor import Predictor
+from maskwright.inference.result_files import OUTPUTS, Place, ResultFiles
 from maskwright.inference.sources import find_sources, picture_ids, unique_stems
-from maskwright.inference.writers import (
-    write_coco_results,
-    write_label_map,
-    write_masks,
-    write_table,
-)
-from maskwright.structures import Instances
-
-if TYPE_CHECKING:
-    import pandas as pd
+from maskwright.inference.tiling import Tiles
 
 __all__ = [
     "OUTPUTS",
@@ -39,9 +25,6 @@ __all__ = [
     "predict_to_folder",
     "require_outputs",
 ]
-
-OUTPUTS = ("overlay", "coco", "labelmap", "masks", "csv")
-"""What a run can write: see `predict_to_folder`."""
 
 # What people look at and count; COCO results keep the unsure objects, for scoring needs them.
 _SHOWN_SCORE = 0.5
@@ -64,12 +47,14 @@ class PredictionRun:
         failures: The pictures that could not be read.
         num_images: Pictures predicted on.
         num_objects: Objects in the pictures and tables people read.
+        notes: What was written otherwise than asked, and why, for people.
     """
 
     written: tuple[Path, ...]
     failures: tuple[UnreadPicture, ...]
     num_images: int
     num_objects: int
+    notes: tuple[str, ...] = ()
 
 
 def predict_to_folder(
@@ -82,6 +67,8 @@ def predict_to_folder(
     batch_size: int = 1,
     pixel_size: float | None = None,
     image_ids: Mapping[str, int] | None = None,
+    tiles: Tiles | None = None,
+    overlap: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> PredictionRun:
     """Find the objects in every picture and write the results below `out`.
@@ -93,6 +80,10 @@ def predict_to_folder(
     | masks | `masks/NAME/0001_CLASS.png` ... | one picture per object, overlaps kept |
     | csv | `objects.csv` | a row per object of the run: class, score, box, measurements |
     | coco | `results.json` | COCO results of the run, with `file_name` and `category_name` |
+
+    Of a picture of more than 64 megapixels the overlay is made smaller, the label map is a tiled
+    TIFF (`labelmap/NAME.tif`, 32 bits from 65,536 objects), and `masks`, a picture of that size
+    per object, are left out; `notes` of the run say so.
 
     NAME is the picture's, without suffix (-2, -3 ... where two share it). Object numbers agree
     between overlay order, label map, masks and table. A picture that cannot be read is reported
@@ -107,11 +98,15 @@ def predict_to_folder(
         outputs: Which of `OUTPUTS` to write.
         steps: What to do after the model. Without a `score_threshold` in it, COCO results hold
             all that the model gives and everything else the objects of score 0.5 and more.
-        batch_size: Pictures that go through the network together.
+        batch_size: Pictures, or tiles, that go through the network together.
         pixel_size: Length of a pixel's side in a unit of yours, for the table.
         image_ids: COCO image id by file name; None takes the number that is the file's name where
             that holds for every picture (as in COCO), else the running number from 1.
-        progress: Called after each picture with the pictures done and all.
+        tiles: Cut pictures into tiles and join what is found; see `Predictor.predict`. None
+            predicts them whole.
+        overlap: Pixels that neighbouring tiles share.
+        progress: Called after each picture with the pictures done and all; with `tiles`, after
+            each tile with the tiles done and all, an estimate until the last picture is open.
 
     Raises:
         DataError: A source that does not exist or holds no pictures.
@@ -120,108 +115,44 @@ def predict_to_folder(
         OSError: A file cannot be written, or the disk is full.
     """
     require_outputs(outputs, OUTPUTS)
-    if pixel_size is not None and not 0 < pixel_size < np.inf:
+    if pixel_size is not None and not 0 < pixel_size < math.inf:
         raise ConfigError(f"pixel_size must be a positive length, got {pixel_size}")
     steps = PostProcessing() if steps is None else steps
     out = Path(out)
     paths = [path for path in find_sources(sources) if not is_written_by_us(path, out)]
     places = _places(paths, image_ids)
     failures: list[UnreadPicture] = []
-    pixels: dict[Path, np.ndarray] = {}
-
-    def readable() -> Iterator[Picture]:
-        for picture in read_pictures(paths, on_error=leave_out):
-            assert picture.path is not None
-            pixels[picture.path] = picture.image  # kept until its result has been drawn
-            yield picture
 
     def leave_out(path: Path, error: ImageError) -> None:
         failures.append(UnreadPicture(path=path, reason=str(error)))
-        count()
 
-    def count() -> None:
-        if progress is not None:
-            progress(results.num_images + len(failures), len(paths))
-
-    results = _ResultFiles(out, frozenset(outputs), pixel_size)
-    for found in predictor.run(readable(), steps=steps, batch_size=batch_size):
-        path = found.source
-        assert isinstance(path, Path)
+    results = ResultFiles(out, frozenset(outputs), pixel_size)
+    if tiles is None:
+        each = find_whole(
+            predictor, paths, leave_out, steps=steps, batch_size=batch_size, progress=progress
+        )
+    else:
+        each = find_tiled(
+            predictor,
+            paths,
+            leave_out,
+            tiles=tiles,
+            overlap=overlap,
+            steps=steps,
+            batch_size=batch_size,
+            progress=progress,
+        )
+    for path, windows, found in each:
         shown = keep_scores(found, _SHOWN_SCORE) if steps.score_threshold is None else found
-        results.add(places[path], pixels.pop(path), found, shown)
-        count()
+        results.add(places[path], windows, found, shown)
     results.finish()
     return PredictionRun(
         written=tuple(results.written),
         failures=tuple(failures),
         num_images=results.num_images,
         num_objects=results.num_objects,
+        notes=tuple(results.notes),
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Place:
-    """What the results of one picture are called."""
-
-    stem: str
-    image_id: int
-    file_name: str
-
-
-class _ResultFiles:
-    """Writes the files of each picture as it comes and those of the run at its end."""
-
-    def __init__(self, out: Path, outputs: frozenset[str], pixel_size: float | None) -> None:
-        self.written: list[Path] = []
-        self.num_images = 0
-        self.num_objects = 0
-        self._out = out
-        self._outputs = outputs
-        self._pixel_size = pixel_size
-        self._coco: list[dict[str, Any]] = []
-        self._tables: list[pd.DataFrame] = []
-
-    def add(
-        self,
-        place: _Place,
-        image: UInt8[np.ndarray, "h w 3"],
-        found: Instances,
-        shown: Instances,
-    ) -> None:
-        """Write one picture's own files and keep what goes into the files of the run."""
-        if "overlay" in self._outputs:
-            path = self._out / "overlay" / f"{place.stem}.png"
-            save_image(path, overlay(image, shown))
-            self.written.append(path)
-        if "labelmap" in self._outputs:
-            path = self._out / "labelmap" / f"{place.stem}.png"
-            write_label_map(path, shown)
-            self.written.append(path)
-        if "masks" in self._outputs:
-            self.written += write_masks(self._out / "masks" / place.stem, shown)
-        if "csv" in self._outputs:
-            table = measure(shown, pixel_size=self._pixel_size)
-            table.insert(0, "file_name", place.file_name)
-            table.insert(1, "image_id", place.image_id)
-            self._tables.append(table)
-        if "coco" in self._outputs:
-            entries = found.to_coco(place.image_id)
-            self._coco += [entry | {"file_name": place.file_name} for entry in entries]
-        self.num_images += 1
-        self.num_objects += len(shown)
-
-    def finish(self) -> None:
-        """Write the files of the run; without a picture there is no table."""
-        if "coco" in self._outputs:
-            self.written.append(self._out / "results.json")
-            write_coco_results(self.written[-1], self._coco)
-        if "csv" in self._outputs and self._tables:
-            import pandas as pd
-
-            # Empty tables have the columns and nothing to say about their types.
-            filled = [table for table in self._tables if len(table)] or self._tables[:1]
-            self.written.append(self._out / "objects.csv")
-            write_table(self.written[-1], pd.concat(filled, ignore_index=True))
 
 
 def require_outputs(outputs: Collection[str], known: Sequence[str]) -> None:
@@ -244,7 +175,7 @@ def is_written_by_us(path: Path, out: Path) -> bool:
     return any(folder in path.resolve().parents for folder in folders)
 
 
-def _places(paths: Sequence[Path], image_ids: Mapping[str, int] | None) -> dict[Path, _Place]:
+def _places(paths: Sequence[Path], image_ids: Mapping[str, int] | None) -> dict[Path, Place]:
     """Names and ids of each picture's results."""
     counts = Counter(path.name for path in paths)
     # The bare name, as in COCO, unless two pictures share it.
@@ -260,6 +191,6 @@ def _places(paths: Sequence[Path], image_ids: Mapping[str, int] | None) -> dict[
                 )
         ids = [image_ids[name] for name in names]
     return {
-        path: _Place(stem=stem, image_id=image_id, file_name=name)
+        path: Place(stem=stem, image_id=image_id, file_name=name)
         for path, stem, image_id, name in zip(paths, unique_stems(paths), ids, names, strict=True)
     }

@@ -15,6 +15,8 @@ import torch
 
 from maskwright.conversions import masks_of
 from maskwright.errors import ConfigError, nearest_name
+from maskwright.masks.pairs import common_areas, meeting_pairs
+from maskwright.masks.runs import run_boxes
 from maskwright.structures import Instances
 
 __all__ = [
@@ -119,7 +121,8 @@ def suppress_duplicates(
     """Keep, of objects of one class whose IoU exceeds `threshold`, the surest.
 
     Greedy non-maximum suppression within each class. By masks, objects that merely share a box
-    (crossed sticks, nested rings) all stay.
+    (crossed sticks, nested rings) all stay. Only objects whose boxes meet are compared, so that
+    the many objects of a large picture take neither time nor memory with their square.
 
     Args:
         instances: The objects found in one picture.
@@ -134,15 +137,17 @@ def suppress_duplicates(
         boxes, scores = instances.boxes.detach().cpu(), torch.from_numpy(_scores(instances))
         kept = batched_nms(boxes, scores, instances.labels.cpu(), threshold).numpy()
         return instances[np.sort(kept)]
-    masks = masks_of(instances, "non-maximum suppression by masks")
+    ranked = masks_of(instances, "non-maximum suppression by masks")[order]
+    pairs = meeting_pairs(run_boxes(ranked.runs, ranked.offsets))
+    pairs = pairs[labels[order][pairs[:, 0]] == labels[order][pairs[:, 1]]]
+    common = common_areas(ranked.runs, ranked.offsets, pairs)
+    united = ranked.area[pairs].sum(axis=1) - common
     alive = np.ones(len(instances), dtype=bool)
-    for label in np.unique(labels):
-        members = order[labels[order] == label]
-        overlap = masks[members].iou(masks[members]) > threshold
-        for i in range(len(members)):
-            if alive[members[i]]:
-                alive[members[i + 1 :][overlap[i, i + 1 :]]] = False
-    return instances[np.flatnonzero(alive)]
+    # Sorted by the surer of the two: it is settled by then whether that one stays.
+    for surer, other in pairs[common / np.maximum(united, 1) > threshold].tolist():
+        if alive[surer]:
+            alive[other] = False
+    return instances[np.sort(order[alive])]
 
 
 def remove_overlaps(instances: Instances) -> Instances:

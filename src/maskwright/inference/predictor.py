@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
+from functools import partial
+from itertools import count, islice
 from pathlib import Path
-from typing import Protocol, cast, overload, runtime_checkable
+from typing import Any, Protocol, cast, overload, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int32
 
+from maskwright.data import PictureWindows
 from maskwright.errors import ConfigError, ImageError
 from maskwright.inference.pictures import Picture, PictureSource, as_picture, read_pictures
 from maskwright.inference.postprocess import PostProcessing, require_classes
 from maskwright.inference.sources import find_sources
+from maskwright.inference.tiled import find_in_tiles, windows_of
+from maskwright.inference.tiling import Tiles, plan_tiles
 from maskwright.structures import Batch, Instances
 
 __all__ = ["Predictor", "Runtime", "SemanticRuntime"]
@@ -32,6 +36,14 @@ class Runtime(Protocol):
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names by label."""
+
+    @property
+    def picture_side(self) -> int | None:
+        """Short side, in pixels, of the pictures it knows: the size of tiles; None: not known."""
+
+    @property
+    def object_side(self) -> int | None:
+        """Side, in pixels, of large objects in them: the overlap of tiles; None: not known."""
 
     def collate(self, images: Sequence[np.ndarray]) -> Batch:
         """Make a batch of (h, w, 3) uint8 RGB pictures."""
@@ -93,6 +105,8 @@ class Predictor:
         min_area: float = 0,
         tighten_boxes: bool = False,
         batch_size: int = 1,
+        tiles: Tiles | None = None,
+        overlap: int | None = None,
     ) -> Instances: ...
 
     @overload
@@ -107,6 +121,8 @@ class Predictor:
         min_area: float = 0,
         tighten_boxes: bool = False,
         batch_size: int = 1,
+        tiles: Tiles | None = None,
+        overlap: int | None = None,
     ) -> list[Instances]: ...
 
     def predict(
@@ -120,6 +136,8 @@ class Predictor:
         min_area: float = 0,
         tighten_boxes: bool = False,
         batch_size: int = 1,
+        tiles: Tiles | None = None,
+        overlap: int | None = None,
     ) -> Instances | list[Instances]:
         """Find the objects in one picture, or in each of a list of pictures.
 
@@ -136,7 +154,11 @@ class Predictor:
             remove_overlaps: Give shared pixels to the surer object.
             min_area: Smallest mask to keep, in pixels.
             tighten_boxes: Replace boxes by those of the masks.
-            batch_size: Pictures of a list that go through the network together.
+            batch_size: Pictures of a list, or tiles, that go through the network together.
+            tiles: Cut large pictures into tiles of so many pixels a side and join what is found;
+                "auto" takes the size that the model was trained at. None predicts pictures whole.
+                A TIFF file is then read window by window, so it may be larger than memory.
+            overlap: Pixels that neighbouring tiles share; None takes the size of large objects.
 
         Raises:
             ImageError: A picture that cannot be read or is of an unknown form.
@@ -150,6 +172,13 @@ class Predictor:
             min_area=min_area,
             tighten_boxes=tighten_boxes,
         )
+        if tiles is not None:
+            cut = partial(
+                self._cut, tiles=tiles, overlap=overlap, steps=steps, batch_size=batch_size
+            )
+            if isinstance(source, list | tuple):
+                return [cut(each) for each in source]
+            return cut(cast(PictureSource, source))
         if isinstance(source, list | tuple):
             return list(self.run(_listed_pictures(source), steps=steps, batch_size=batch_size))
         one = (as_picture(each) for each in [cast(PictureSource, source)])
@@ -185,6 +214,50 @@ class Predictor:
             return [found for _, found in pictures]
         one = (as_picture(each) for each in [cast(PictureSource, source)])
         return next(self.run_class_maps(one))[1]
+
+    def predict_windows(
+        self,
+        windows: PictureWindows,
+        *,
+        tiles: Tiles = "auto",
+        overlap: int | None = None,
+        steps: PostProcessing | None = None,
+        batch_size: int = 1,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Instances:
+        """Find the objects in a picture that is read window by window; see `predict`.
+
+        Args:
+            windows: The picture; it stays open.
+            tiles: Side of a tile in pixels, or "auto".
+            overlap: Pixels that neighbouring tiles share; None takes the size of large objects.
+            steps: What to do after the tiles were joined; None changes nothing.
+            batch_size: Tiles that go through the network together.
+            progress: Called after each tile with the tiles done and all.
+
+        Raises:
+            ImageError: A window cannot be read.
+            ConfigError: An option outside its range, or a class that the model does not know.
+        """
+        chosen = PostProcessing() if steps is None else steps
+        model = self._finder()
+        require_classes(chosen.classes or (), self.class_names)
+        plan = plan_tiles(
+            windows.image_size,
+            tiles=tiles,
+            overlap=overlap,
+            picture_side=model.picture_side,
+            object_side=model.object_side,
+        )
+        done = count(1)
+        return chosen(
+            find_in_tiles(
+                partial(self.run, batch_size=batch_size),
+                windows,
+                plan,
+                on_tile=None if progress is None else lambda: progress(next(done), len(plan)),
+            )
+        )
 
     def stream(
         self,
@@ -231,15 +304,24 @@ class Predictor:
                 is taken.
         """
         chosen = PostProcessing() if steps is None else steps
-        model = self.model
-        if not isinstance(model, Runtime):
+        model = self._finder()
+        require_classes(chosen.classes or (), self.class_names)
+        batches = _in_batches(pictures, batch_size)
+        return (found for batch in batches for found in _predict_batch(model, batch, chosen))
+
+    def _finder(self) -> Runtime:
+        """Return the model, which must be one that finds objects."""
+        if not isinstance(self.model, Runtime):
             raise ConfigError(
                 "this is a semantic model, which gives every pixel a class and finds no objects: "
                 "call class_map() for predict() (maskwright predict --semantic)"
             )
-        require_classes(chosen.classes or (), self.class_names)
-        batches = _in_batches(pictures, batch_size)
-        return (found for batch in batches for found in _predict_batch(model, batch, chosen))
+        return self.model
+
+    def _cut(self, source: PictureSource, **options: Any) -> Instances:
+        windows, kept = windows_of(source)
+        with windows:
+            return replace(self.predict_windows(windows, **options), source=kept)
 
     def run_class_maps(
         self, pictures: Iterable[Picture], *, batch_size: int = 1

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +17,22 @@ from maskwright.conversions import OverlapRule, masks_of, to_label_map
 from maskwright.data import encode_image, save_image
 from maskwright.errors import MaskError
 from maskwright.files import atomic_write
+from maskwright.masks import Masks
 from maskwright.structures import Instances
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["write_coco_results", "write_label_map", "write_masks", "write_table"]
+__all__ = [
+    "write_coco_results",
+    "write_label_map",
+    "write_large_label_map",
+    "write_masks",
+    "write_table",
+]
+
+_TILE = 256
+"""Side of the tiles of a large label map in pixels; whole rows of them are made at a time."""
 
 
 def write_coco_results(path: Path, results: Sequence[dict[str, Any]]) -> None:
@@ -53,9 +63,57 @@ def write_label_map(
     if len(instances) > np.iinfo(np.uint16).max:
         raise MaskError(
             f"a 16-bit label map holds 65,535 objects, got {len(instances)}: raise the score "
-            "threshold or write COCO results instead"
+            "threshold, or write COCO results or a large label map (TIFF) instead"
         )
     save_image(path, to_label_map(instances, overlap=overlap).astype(np.uint16))
+
+
+def write_large_label_map(path: Path, instances: Instances) -> None:
+    """Write a label map of a picture of any size as a tiled TIFF, a band of rows at a time.
+
+    As `write_label_map` otherwise: 0 is background, i + 1 object i, and the surer object wins a
+    pixel. 16 bits hold up to 65,535 objects, more take 32. Deflate; files above 4 GB as BigTIFF.
+
+    Args:
+        path: The TIFF file.
+        instances: The found objects of one picture, with masks.
+
+    Raises:
+        MaskError: There are no masks.
+        OSError: The file cannot be written, or the disk is full.
+    """
+    import tifffile
+
+    masks = masks_of(instances, "a label map")
+    height, width = instances.image_size
+    dtype = np.uint16 if len(instances) <= np.iinfo(np.uint16).max else np.uint32
+    is_large = height * width * np.dtype(dtype).itemsize > 2**31
+    with atomic_write(path) as partial, tifffile.TiffWriter(partial, bigtiff=is_large) as file:
+        file.write(
+            _label_tiles(instances, masks, dtype),
+            shape=(height, width),
+            dtype=dtype,
+            tile=(_TILE, _TILE),
+            photometric="minisblack",
+            compression="zlib",
+            metadata=None,
+        )
+
+
+def _label_tiles(instances: Instances, masks: Masks, dtype: type) -> Iterator[np.ndarray]:
+    """The tiles of a label map, row by row, full size also at the right and below."""
+    height, width = instances.image_size
+    boxes = masks.boxes
+    scores = np.zeros(len(masks)) if instances.scores is None else instances.scores.numpy()
+    order = np.argsort(-scores, kind="stable")
+    for y in range(0, height, _TILE):
+        bottom = min(y + _TILE, height)
+        met = order[(boxes[order, 1] < bottom) & (boxes[order, 3] > y)]
+        band: np.ndarray = np.zeros((_TILE, -(-width // _TILE) * _TILE), dtype)
+        part = masks[met].crop((0, y, width, bottom))
+        band[: bottom - y, :width] = part.to_label_map(overlap="first", values=met + 1)
+        for x in range(0, band.shape[1], _TILE):
+            yield band[:, x : x + _TILE]
 
 
 def write_masks(folder: Path, instances: Instances) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Masks carried to another frame without resampling: crop, mirror, quarter turns.
+"""Masks carried to another frame without resampling: crop, place, mirror, quarter turns.
 
 Shapes: r runs of n objects in a picture of (height, width).
 """
@@ -17,7 +17,7 @@ from maskwright.masks.runs import (
     sort_and_unite,
 )
 
-__all__ = ["crop_runs", "mirror_across", "mirror_down", "quarter_turn"]
+__all__ = ["crop_runs", "mirror_across", "mirror_down", "place_runs", "quarter_turn"]
 
 
 def crop_runs(runs: np.ndarray, offsets: np.ndarray, box: tuple[int, int, int, int]) -> Runs:
@@ -27,6 +27,12 @@ def crop_runs(runs: np.ndarray, offsets: np.ndarray, box: tuple[int, int, int, i
     kept = (runs[:, 0] >= x1) & (runs[:, 0] < x2) & (clipped[:, 2] > clipped[:, 1])
     moved = clipped[kept] - np.array([x1, y1, y1])
     return moved.astype(np.int32), offsets_of(kept)[offsets]
+
+
+def place_runs(runs: np.ndarray, offsets: np.ndarray, corner: tuple[int, int]) -> Runs:
+    """The same pixels in a frame in which this one's first pixel lies at `corner` (x, y)."""
+    x, y = corner
+    return runs + np.array([x, y, y], np.int32), offsets
 
 
 def mirror_across(runs: np.ndarray, offsets: np.ndarray, width: int) -> Runs:

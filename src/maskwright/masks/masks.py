@@ -349,6 +349,27 @@ class Masks:
         size = (corners[3] - corners[1], corners[2] - corners[0])
         return Masks(size, *frames.crop_runs(*self._stored, corners))
 
+    def place(self, corner: Sequence[int], image_size: Sequence[int]) -> Masks:
+        """The same masks in a larger picture, of which this one is a window.
+
+        The way back from `crop`: `masks.crop((x1, y1, x2, y2)).place((x1, y1), size)` is what of
+        the masks lies in the box.
+
+        Args:
+            corner: (x, y) of this frame's first pixel in the larger picture.
+            image_size: (height, width) of the larger picture.
+
+        Raises:
+            MaskError: A frame that reaches beyond the larger picture.
+
+        >>> Masks.from_boxes([[0, 0, 2, 1]], (1, 2)).place((3, 4), (8, 9)).boxes.tolist()
+        [[3.0, 4.0, 5.0, 5.0]]
+        """
+        size = checks.checked_size(image_size)
+        x, y = (int(each) for each in corner)
+        checks.checked_crop_box((x, y, x + self.image_size[1], y + self.image_size[0]), size)
+        return Masks(size, *frames.place_runs(*self._stored, (x, y)))
+
     def flip_horizontal(self) -> Masks:
         """Left and right swapped."""
         return Masks(self.image_size, *frames.mirror_across(*self._stored, self.image_size[1]))

@@ -66,6 +66,9 @@ class InstanceSegmenter(nn.Module):
             fixed_size: Pictures are resized to this (height, width) instead, whatever their
                 aspect, for weights that were trained so (SSD's); None keeps the aspect.
             size_multiple: Batches are padded to a multiple of this.
+            picture_side: Usual short side, in pixels, of the pictures it is trained on; large
+                pictures are cut into tiles of this size. None where it is not known.
+            object_side: Side of large objects in such pictures, in pixels; None likewise.
         """
 
         kind: Literal["instances"] = "instances"
@@ -77,6 +80,8 @@ class InstanceSegmenter(nn.Module):
         long_side: PositiveCount = 1333
         fixed_size: tuple[PositiveCount, PositiveCount] | None = None
         size_multiple: PositiveCount = 32
+        picture_side: PositiveCount | None = None
+        object_side: PositiveCount | None = None
 
         def build(
             self, class_names: Sequence[str], category_ids: Sequence[int] = ()
@@ -121,6 +126,17 @@ class InstanceSegmenter(nn.Module):
     def device(self) -> torch.device:
         """Where the parameters are."""
         return next(self.parameters()).device
+
+    @property
+    def picture_side(self) -> int:
+        """Short side, in pixels, of the pictures it knows: the trained one, else the network's."""
+        config = self.config
+        return config.picture_side or min(config.fixed_size or (config.short_side,))
+
+    @property
+    def object_side(self) -> int | None:
+        """Side of large objects in the pictures it was trained on, in pixels, where known."""
+        return self.config.object_side
 
     def collate(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Batch:
         """Resize RGB pictures and pad them to one batch, on the model's device.

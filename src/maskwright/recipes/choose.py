@@ -56,6 +56,7 @@ class DataFacts:
         short_side: Median shorter side of the pictures in pixels.
         aspect: Largest ratio of longer to shorter side, of nine pictures in ten.
         small_object: Side of a square as large as the smallest tenth's objects, in pixels.
+        large_object: Longer side of an object's box in pixels, which one object in twenty exceeds.
         most_objects: Objects of the fullest picture.
     """
 
@@ -63,20 +64,24 @@ class DataFacts:
     short_side: int
     aspect: float
     small_object: float
+    large_object: float
     most_objects: int
 
 
 def data_facts(dataset: Dataset) -> DataFacts:
-    """Read off what a recipe depends on; a dataset without objects has small_object 64."""
+    """Read off what a recipe depends on; one without objects has small and large of 64."""
     sizes = dataset.sizes
     solid = ~(dataset.is_crowd | dataset.is_empty)
     sides = np.sqrt(dataset.areas[solid].clip(1.0))
+    boxes = dataset.boxes[solid]
+    extents = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
     counts = np.bincount(dataset.object_image[solid], minlength=1)
     return DataFacts(
         num_images=len(dataset),
         short_side=int(np.median(sizes.min(axis=1))),
         aspect=float(np.quantile(sizes.max(axis=1) / sizes.min(axis=1), 0.9)),
         small_object=float(np.quantile(sides, 0.1)) if len(sides) else 64.0,
+        large_object=float(np.quantile(extents, 0.95)) if len(extents) else 64.0,
         most_objects=int(counts.max()),
     )
 
@@ -135,7 +140,7 @@ def choose_recipe(
         num_steps = int(np.clip(40 * facts.num_images / batch_size, 500, 20_000))
     is_pretrained = chosen_weights != "none"
     return Recipe(
-        model=_model(task, model, setting, short_side, facts.aspect),
+        model=_model(task, model, setting, short_side, facts),
         weights=chosen_weights,
         augmentation=Augmentation(
             horizontal_flip=0.5,
@@ -158,9 +163,9 @@ def choose_recipe(
 
 
 def _model(
-    task: TaskName, name: str | None, setting: Setting, short_side: int, aspect: float
+    task: TaskName, name: str | None, setting: Setting, short_side: int, facts: DataFacts
 ) -> ModelConfig:
-    long_side = int(np.ceil(short_side * max(aspect, 1.0) * 1.05))
+    long_side = int(np.ceil(short_side * max(facts.aspect, 1.0) * 1.05))
     if task == "semantic":
         return SemanticSegmenter.Config(
             backbone=setting.backbone,
@@ -182,6 +187,8 @@ def _model(
         mask_head=mask_head.for_setting(setting),
         short_side=short_side,
         long_side=long_side,
+        picture_side=facts.short_side,
+        object_side=max(1, math.ceil(facts.large_object)),
     )
 
 
