@@ -7,11 +7,12 @@
 `joining` cuts generated objects into tiles as a perfect detector would find them, and times
 how long they take to become the same objects again.
 
-`mosaic` lays the pictures of a data set side by side, mirrored at random, until they fill a square,
-writes it as a tiled TIFF and predicts on it in a fresh process. Its truth is known. Three counts
-are held against each other: the truth, what the model finds in each picture by itself, and what it
-finds in the mosaic; so the error of the model and what tiles add to it are told apart. A
-perfect detector, which reads the truth inside each tile, is put in the model's place as well.
+`mosaic` lays squares of the pictures of a data set side by side, mirrored at random, writes them as
+a tiled TIFF and predicts on it in a fresh process. The truth is known. What the model finds is
+counted where tiles overlap and elsewhere: a joining that lost objects or left duplicates would
+show as a difference, and the model's own errors do not. Beside it stands what the model finds in
+each square by itself. A perfect detector, which reads the truth inside each tile, is put in the
+model's place as well.
 
 `slicer` runs supervision's InferenceSlicer, which makes dense masks of the whole picture, with the
 same model, tiles and overlap on a mosaic that both can manage, in turn with ours.
@@ -74,7 +75,7 @@ def parse() -> argparse.Namespace:
         part.add_argument("data", type=Path)
         part.add_argument("--side", type=int, default=side, help="of the mosaic, in pixels")
         part.add_argument("--images", type=Path, help="folder of the pictures")
-        part.add_argument("--batch-size", type=int, default=4)
+        part.add_argument("--batch-size", type=int, default=1)
         part.add_argument("--keep", type=Path, help="folder for the mosaic; by default temporary")
         part.add_argument("--tiles", default="auto", help="side of a tile in pixels, or auto")
         part.add_argument("--overlap", type=int, help="of tiles in pixels; by default the model's")
@@ -178,7 +179,7 @@ class Place:
 
 
 def layout(dataset: Dataset, side: int, seed: int) -> list[Place]:
-    """Shelves of pictures in random order; what reaches beyond shelf or square is cut off."""
+    """Shelves of pictures in random order, each cut to a square as large as a shelf."""
     rng = np.random.default_rng(seed)
     places = []
     for y in range(0, side, SHELF):
@@ -186,10 +187,10 @@ def layout(dataset: Dataset, side: int, seed: int) -> list[Place]:
         while x < side:
             picture = int(rng.integers(len(dataset)))
             height, width = (int(each) for each in dataset.sizes[picture])
-            size = (min(height, SHELF, side - y), min(width, side - x))
+            size = (min(height, SHELF, side - y), min(width, SHELF, side - x))
             across, down = (bool(flip) for flip in rng.integers(0, 2, 2))
             places.append(Place(picture, across, down, (x, y), size))
-            x += width
+            x += size[1]
     return places
 
 
@@ -267,20 +268,54 @@ def mosaic(arguments: argparse.Namespace) -> dict[str, Any]:
         with np.load(folder / "found.npz") as file:
             masks = Masks((arguments.side, arguments.side), file["runs"], file["offsets"])
             found = as_found(masks, file["scores"])
-    return report | measured | {"counts": counts(truth, found, single)}
+    report |= measured | {"counts": counts(truth, found, single)}
+    plan = plan_of(arguments, load(arguments.model))
+    return report | {"seams": seams(truth, above(found, SHOWN_SCORE), plan)}
+
+
+def plan_of(arguments: argparse.Namespace, predictor: Predictor) -> TilePlan:
+    return plan_tiles(
+        (arguments.side, arguments.side),
+        tiles=tiles_of(arguments),
+        overlap=arguments.overlap,
+        picture_side=predictor.model.picture_side,
+        object_side=predictor.model.object_side,
+    )
+
+
+def seams(truth: Instances, found: Instances, plan: TilePlan) -> dict[str, Any]:
+    """Objects and pairs that cover each other, where one tile sees them and where several do."""
+    first_of_pair = found[covering_pairs(found)[:, 0]]
+    table: dict[str, Any] = {}
+    for name, is_seam in (("in_overlaps", True), ("elsewhere", False)):
+        table[name] = {
+            key: int((is_in_overlap(each, plan) == is_seam).sum())
+            for key, each in (("truth", truth), ("found", found), ("pairs", first_of_pair))
+        }
+    inside, outside = (table[name] for name in ("in_overlaps", "elsewhere"))
+    if inside["truth"] and outside["found"]:
+        ratio = (inside["found"] / inside["truth"]) / (outside["found"] / outside["truth"])
+        table["count_error_of_overlaps"] = round(ratio - 1, 4)
+    return table
+
+
+def is_in_overlap(instances: Instances, plan: TilePlan) -> np.ndarray:
+    """Whether more than one tile holds the centre of each object's box."""
+    boxes = instances.boxes.numpy()
+    covered = np.ones(len(boxes), int)
+    for axis, starts in ((0, plan.columns), (1, plan.rows)):
+        centre = (boxes[:, axis] + boxes[:, axis + 2]) / 2
+        begun = np.searchsorted(starts, centre, "right")
+        ended = np.searchsorted(np.add(starts, plan.tile_size[1 - axis]), centre, "right")
+        covered *= begun - ended
+    return covered > 1
 
 
 def perfect(
     truth: Instances, predictor: Predictor, arguments: argparse.Namespace
 ) -> dict[str, Any]:
     """Join the truth, cut by the model's own plan."""
-    plan = plan_tiles(
-        truth.image_size,
-        tiles=tiles_of(arguments),
-        overlap=arguments.overlap,
-        picture_side=predictor.model.picture_side,
-        object_side=predictor.model.object_side,
-    )
+    plan = plan_of(arguments, predictor)
     tiles = perfect_tiles(truth, plan)
     start = time.perf_counter()
     joined = join_tiles(plan, tiles)
@@ -359,13 +394,17 @@ def recall(found: Instances, truth: Instances) -> float:
 
 
 def num_covering_pairs(instances: Instances) -> int:
-    """Pairs of objects that share more than half of the smaller one."""
+    return len(covering_pairs(instances))
+
+
+def covering_pairs(instances: Instances) -> np.ndarray:
+    """Pairs of objects, (p, 2), that share more than half of the smaller one."""
     masks = instances.masks
     assert masks is not None
     pairs = meeting_pairs(run_boxes(masks.runs, masks.offsets))
     common = common_areas(masks.runs, masks.offsets, pairs)
     smaller = masks.area[pairs].min(axis=1) if len(pairs) else np.zeros(0)
-    return int((common > 0.5 * smaller).sum())
+    return pairs[common > 0.5 * smaller]
 
 
 # --- in a process of its own ---------------------------------------------------------------------

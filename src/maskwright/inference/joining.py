@@ -10,27 +10,28 @@ the joined object is then depends on whether some tile sees it whole:
 - **Larger than that.** The masks are united, the box is the smallest around theirs, and the score
   is the mean of theirs weighted by area: each speaks for the pixels that it saw.
 
-Shapes: n detections of t tiles, p pairs of detections, g objects.
+Shapes: n detections of t tiles, p pairs of detections, g objects, r runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int32, Int64
+from jaxtyping import Bool, Int64
 
 from maskwright.errors import ConfigError
+from maskwright.inference.collecting import Collection, Detections
 from maskwright.inference.grouping import group_detections
 from maskwright.inference.tiling import TilePlan
 from maskwright.masks import Masks
 from maskwright.masks.pairs import common_areas, meeting_pairs_of_groups, window_areas
-from maskwright.masks.runs import offsets_of, run_boxes, sort_and_unite
+from maskwright.masks.runs import Runs, offsets_of, run_areas, select_runs, sort_and_unite
 from maskwright.structures import Instances
 
-__all__ = ["join_tiles"]
+__all__ = ["TileJoiner", "join_tiles"]
 
 _SAME = 0.5
 """Intersection over union, inside what two tiles share, from which two detections are one object;
@@ -46,11 +47,7 @@ network do not end to the pixel."""
 
 
 def join_tiles(plan: TilePlan, found: Sequence[Instances]) -> Instances:
-    """Return the objects of the picture, the surest first.
-
-    Only objects of one class are joined. Two detections of one tile stay two objects, unless both
-    were cut and a neighbour sees both as one. Without masks, boxes stand in for them. Time is
-    near-linear in the detections; memory is that of their runs.
+    """Return the objects of the picture, the surest first; see `TileJoiner`.
 
     Args:
         plan: Where the picture was cut.
@@ -59,175 +56,173 @@ def join_tiles(plan: TilePlan, found: Sequence[Instances]) -> Instances:
     Raises:
         ConfigError: Another number of tiles, or objects without scores.
     """
-    if len(found) != len(plan):
-        raise ConfigError(f"the plan has {len(plan)} tiles, got the objects of {len(found)}")
-    if len(plan) == 1:
-        return found[0]
-    tiled = _Tiled.of(plan, found)
-    if not len(tiled.all):
-        return tiled.all
-    return _resolve(plan, tiled, _grouped(plan, tiled))
+    joiner = TileJoiner(plan)
+    for each in found:
+        joiner.add(each)
+    return joiner.join()
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Tiled:
-    """The detections of all tiles in the frame of the picture, tile by tile, sorted by x1.
+class TileJoiner:
+    """Takes the objects of one tile after the other and makes them the objects of the picture.
+
+    Only objects of one class are joined. Two detections of one tile stay two objects, unless both
+    were cut and a neighbour sees both as one. Without masks, boxes stand in for them. Time is
+    near-linear in the detections; memory is that of their runs and of the result's.
 
     Args:
-        all: The detections.
-        tile: Which tile saw each.
-        shapes: Their masks, or their boxes as masks.
-        boxes: What the shapes cover, xyxy.
+        plan: Where the picture was cut.
     """
 
-    all: Instances
-    tile: Int64[np.ndarray, " n"]
-    shapes: Masks
-    boxes: Int32[np.ndarray, "n 4"]
+    def __init__(self, plan: TilePlan) -> None:
+        self._plan = plan
+        self._windows = list(plan)
+        self._collection = Collection(plan.image_size)
+        self._num_tiles = 0
+        self._first: Instances | None = None
 
-    @classmethod
-    def of(cls, plan: TilePlan, found: Sequence[Instances]) -> _Tiled:
-        """Bring every tile's detections to the frame of the picture."""
-        everything = _placed(plan, found)
-        tile = np.repeat(np.arange(len(plan)), [len(each) for each in found])
-        boxes = _covered_boxes(everything)
-        order = np.lexsort((boxes[:, 0], tile))
-        everything = everything[order]
-        shapes = everything.masks
-        if shapes is None:
-            shapes = Masks.from_boxes(everything.boxes.numpy(), plan.image_size)
-        return cls(all=everything, tile=tile[order], shapes=shapes, boxes=boxes[order])
+    def add(self, found: Instances) -> None:
+        """Take the objects of the next tile in the plan's order, in the frame of its window.
 
+        Raises:
+            ConfigError: True objects without scores.
+        """
+        if found.scores is None:
+            raise ConfigError("these are true objects without scores: tiles hold found objects")
+        if self._first is None:
+            self._first = found
+        if self._num_tiles < len(self._windows):
+            self._collection.add(found, self._windows[self._num_tiles])
+        self._num_tiles += 1
 
-def _placed(plan: TilePlan, found: Sequence[Instances]) -> Instances:
-    """All detections, tile after tile, in the frame of the picture."""
-    if any(each.scores is None for each in found):
-        raise ConfigError("these are true objects without scores: tiles hold found objects")
-    corners = [(x, y) for x, y, _, _ in plan]
-    shifts = torch.tensor([(x, y, x, y) for x, y in corners], dtype=torch.float32)
-    has_masks = all(each.masks is not None for each in found)
-    masks = None
-    if has_masks:
-        parts = [
-            each.masks.place(corner, plan.image_size)
-            for each, corner in zip(found, corners, strict=True)
-            if each.masks is not None and len(each)
-        ]
-        masks = Masks.concatenate(parts) if parts else Masks.empty(plan.image_size)
-    return replace(
-        found[0],
-        image_size=plan.image_size,
-        boxes=torch.cat([each.boxes + shift for each, shift in zip(found, shifts, strict=True)]),
-        labels=torch.cat([each.labels for each in found]),
-        scores=torch.cat([each.scores for each in found if each.scores is not None]),
-        masks=masks,
-        source=None,
-    )
+    def join(self) -> Instances:
+        """Return the objects of the picture, the surest first.
+
+        Raises:
+            ConfigError: There came more or fewer tiles than the plan has.
+        """
+        if self._num_tiles != len(self._plan) or self._first is None:
+            raise ConfigError(
+                f"the plan has {len(self._plan)} tiles, got the objects of {self._num_tiles}"
+            )
+        if len(self._plan) == 1:
+            return self._first
+        detections = self._collection.detections()
+        group = _grouped(self._plan, detections)
+        return _resolve(self._plan, detections, group, like=self._first)
 
 
-def _covered_boxes(instances: Instances) -> Int32[np.ndarray, "n 4"]:
-    """Integer boxes around the masks; around the boxes where there is no mask or no pixel in it."""
-    height, width = instances.image_size
-    corners = instances.boxes.double().numpy()
-    around = np.concatenate([np.floor(corners[:, :2]), np.ceil(corners[:, 2:])], axis=1)
-    boxes: np.ndarray = np.clip(around, 0, [width, height, width, height]).astype(np.int32)
-    if instances.masks is None:
-        return boxes
-    tight = run_boxes(instances.masks.runs, instances.masks.offsets)
-    covered: np.ndarray = np.where(tight[:, 2:3] > 0, tight, boxes)
-    return covered
-
-
-def _grouped(plan: TilePlan, tiled: _Tiled) -> Int64[np.ndarray, " n"]:
+def _grouped(plan: TilePlan, found: Detections) -> Int64[np.ndarray, " n"]:
     """The object that each detection is of, numbered from 0."""
     windows = plan.windows
-    tile_offsets = offsets_of(np.bincount(tiled.tile, minlength=len(plan)))
-    pairs = meeting_pairs_of_groups(tiled.boxes, tile_offsets, windows)
-    labels = tiled.all.labels.numpy()
-    pairs = pairs[labels[pairs[:, 0]] == labels[pairs[:, 1]]]
-    runs, offsets = tiled.shapes.runs, tiled.shapes.offsets
-    common = common_areas(runs, offsets, pairs)
+    tile_offsets = offsets_of(np.bincount(found.tile, minlength=len(plan)))
+    pairs = meeting_pairs_of_groups(found.covered, tile_offsets, windows)
+    pairs = pairs[found.labels[pairs[:, 0]] == found.labels[pairs[:, 1]]]
+    common = common_areas(found.runs, found.offsets, pairs)
     pairs, common = pairs[common > 0], common[common > 0]
     # Each one's pixels that the other one's tile sees too: only those can agree.
-    first = window_areas(runs, offsets, pairs[:, 0].copy(), windows[tiled.tile[pairs[:, 1]]])
-    second = window_areas(runs, offsets, pairs[:, 1].copy(), windows[tiled.tile[pairs[:, 0]]])
-    cut = _is_cut(plan, tiled)
+    first, second = (
+        window_areas(found.runs, found.offsets, one.copy(), windows[found.tile[other]])
+        for one, other in ((pairs[:, 0], pairs[:, 1]), (pairs[:, 1], pairs[:, 0]))
+    )
+    cut = _is_cut(plan, found)
     return group_detections(
         pairs,
         common,
         agreement=common / (first + second - common),
         cover=np.where(cut[pairs].all(axis=1), common / np.minimum(first, second), 0.0),
-        tile=tiled.tile,
+        tile=found.tile,
         same=_SAME,
         covered=_COVERED,
     )
 
 
-def _is_cut(plan: TilePlan, tiled: _Tiled) -> Bool[np.ndarray, " n"]:
+def _is_cut(plan: TilePlan, found: Detections) -> Bool[np.ndarray, " n"]:
     """Whether a detection reaches an inner border of its tile."""
     windows, interiors = plan.windows, plan.interiors
-    inner = (windows + _REACH * (interiors - windows))[tiled.tile]
-    cut: np.ndarray = (tiled.boxes[:, :2] < inner[:, :2]).any(axis=1) | (
-        tiled.boxes[:, 2:] > inner[:, 2:]
-    ).any(axis=1)
-    return cut
+    inner = (windows + _REACH * (interiors - windows))[found.tile]
+    return ~_lies_in(found.covered, inner)
 
 
-def _resolve(plan: TilePlan, tiled: _Tiled, group: Int64[np.ndarray, " n"]) -> Instances:
+def _resolve(
+    plan: TilePlan, found: Detections, group: Int64[np.ndarray, " n"], *, like: Instances
+) -> Instances:
     """One object per group, or none where the tile that decides found nothing."""
-    boxes = _around(tiled.boxes, group)
+    boxes = _around(found.covered, group)
     decider = plan.deepest((boxes[:, :2] + boxes[:, 2:]) / 2)
-    interior = plan.interiors[decider]
-    is_whole = ((boxes[:, :2] >= interior[:, :2]) & (boxes[:, 2:] <= interior[:, 2:])).all(axis=1)
-    is_decided = is_whole[group] & (tiled.tile == decider[group])
-    decided = tiled.all[np.flatnonzero(is_decided)]
-    united = _united(tiled, group, ~is_whole)
-    return _surest_first(decided, united)
+    is_whole = _lies_in(boxes, plan.interiors[decider])
+    is_decided = is_whole[group] & (found.tile == decider[group])
+    chosen = np.flatnonzero(is_decided)
+    united = _united(found, group, ~is_whole)
+    scores = np.concatenate([found.scores[chosen], united.scores])
+    order = np.argsort(-scores, kind="stable")
+    masks = None
+    if like.masks is not None:
+        masks = Masks(plan.image_size, *_interleaved(found, chosen, united, order))
+    all_boxes = np.concatenate([found.boxes[chosen], united.boxes])
+    all_labels = np.concatenate([found.labels[chosen], united.labels])
+    return replace(
+        like,
+        image_size=plan.image_size,
+        boxes=torch.from_numpy(all_boxes[order]),
+        labels=torch.from_numpy(all_labels[order]),
+        scores=torch.from_numpy(scores[order]),
+        masks=masks,
+        source=None,
+    )
+
+
+def _interleaved(
+    found: Detections,
+    chosen: Int64[np.ndarray, " c"],
+    united: Detections,
+    order: Int64[np.ndarray, " m"],
+) -> Runs:
+    """Runs of the chosen detections, then the united ones, put in order; copied once."""
+    lengths = np.concatenate([np.diff(found.offsets)[chosen], np.diff(united.offsets)])
+    offsets = offsets_of(lengths[order])
+    runs = np.empty((offsets[-1], 3), np.int32)
+    indices = np.concatenate([chosen, np.arange(len(united))])[order]
+    is_chosen = order < len(chosen)
+    for source, is_here in ((found, is_chosen), (united, ~is_chosen)):
+        part, part_offsets = select_runs(source.runs, source.offsets, indices[is_here])
+        shift = np.repeat(offsets[:-1][is_here] - part_offsets[:-1], np.diff(part_offsets))
+        runs[np.arange(len(part)) + shift] = part
+    return runs, offsets
 
 
 def _united(
-    tiled: _Tiled, group: Int64[np.ndarray, " n"], is_wanted: Bool[np.ndarray, " g"]
-) -> Instances:
-    """The wanted groups, each as one object."""
+    found: Detections, group: Int64[np.ndarray, " n"], is_wanted: Bool[np.ndarray, " g"]
+) -> Detections:
+    """The wanted groups, each as one object that no tile saw whole."""
     members = np.flatnonzero(is_wanted[group])
-    parts = tiled.all[members]
     owner = (np.cumsum(is_wanted) - 1)[group[members]]
     num_objects = int(is_wanted.sum())
-    masks = None
-    if parts.masks is not None:
-        run_owner = np.repeat(owner, np.diff(parts.masks.offsets))
-        masks = Masks(parts.image_size, *sort_and_unite(parts.masks.runs, run_owner, num_objects))
-    assert parts.scores is not None
+    runs, offsets = select_runs(found.runs, found.offsets, members)
+    areas = run_areas(runs, offsets)
+    runs, united_offsets = sort_and_unite(runs, np.repeat(owner, np.diff(offsets)), num_objects)
     # An object without a pixel weighs something too, or its score would be 0 / 0.
-    weights = np.maximum(tiled.shapes.area[members], 1).astype(np.float64)
+    weights = np.maximum(areas, 1).astype(np.float64)
     totals = np.bincount(owner, weights, num_objects)
-    scores = np.bincount(owner, weights * parts.scores.double().numpy(), num_objects) / totals
+    scores = np.bincount(owner, weights * found.scores[members], num_objects) / totals
     labels = np.zeros(num_objects, np.int64)
-    labels[owner] = parts.labels.numpy()
-    return replace(
-        parts,
-        boxes=torch.from_numpy(_around(parts.boxes.numpy(), owner)),
-        labels=torch.from_numpy(labels),
-        scores=torch.from_numpy(scores.astype(np.float32)),
-        masks=masks,
+    labels[owner] = found.labels[members]
+    return Detections(
+        tile=np.full(num_objects, -1),
+        boxes=_around(found.boxes[members], owner),
+        labels=labels,
+        scores=scores.astype(np.float32),
+        covered=_around(found.covered[members], owner),
+        runs=runs,
+        offsets=united_offsets,
     )
 
 
-def _surest_first(decided: Instances, united: Instances) -> Instances:
-    assert decided.scores is not None
-    assert united.scores is not None
-    scores = torch.cat([decided.scores, united.scores])
-    masks = None
-    if decided.masks is not None and united.masks is not None:
-        masks = Masks.concatenate([decided.masks, united.masks])
-    both = replace(
-        decided,
-        boxes=torch.cat([decided.boxes, united.boxes]),
-        labels=torch.cat([decided.labels, united.labels]),
-        scores=scores,
-        masks=masks,
-    )
-    return both[torch.argsort(scores, descending=True, stable=True).numpy()]
+def _lies_in(boxes: np.ndarray, frames: np.ndarray) -> Bool[np.ndarray, " n"]:
+    """Whether each box lies in the frame of the same index."""
+    low = (boxes[:, :2] >= frames[:, :2]).all(axis=1)
+    high = (boxes[:, 2:] <= frames[:, 2:]).all(axis=1)
+    inside: np.ndarray = np.logical_and(low, high)
+    return inside
 
 
 def _around(boxes: np.ndarray, group: Int64[np.ndarray, " n"]) -> np.ndarray:

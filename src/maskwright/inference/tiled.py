@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskwright.data import ArrayWindows, PictureWindows, open_windows
-from maskwright.inference.joining import join_tiles
+from maskwright.inference.joining import TileJoiner
 from maskwright.inference.pictures import Picture, PictureSource, as_picture
 from maskwright.inference.tiling import TilePlan
 from maskwright.structures import Instances
@@ -37,12 +37,12 @@ def find_in_tiles(
     Raises:
         ImageError: A window cannot be read.
     """
-    found = []
-    for one in run(Picture(image=windows.read(box)) for box in plan):
-        found.append(replace(one, source=None))  # its source is the tile's pixels
+    joiner = TileJoiner(plan)
+    for found in run(Picture(image=windows.read(box)) for box in plan):
+        joiner.add(found)
         if on_tile is not None:
             on_tile()
-    return join_tiles(plan, found)
+    return replace(joiner.join(), source=None)
 
 
 def windows_of(
