@@ -29,6 +29,7 @@ def main() -> None:
         *training_part(),
         *comparison_part("nuclei"),
         *comparison_part("fruit_nuts"),
+        *learnt_part(),
         *masks_part(),
         *commands_part(),
     ]
@@ -101,6 +102,12 @@ def comparison_part(name: str) -> list[str]:
     return [*lines, "", plot, "", machine_line(measured["machine"]), ""]
 
 
+def learnt_part() -> list[str]:
+    """What the comparisons taught, in words that stand beside the files they speak of."""
+    path = MEASURED / "learnt.md"
+    return [*path.read_text(encoding="utf-8").splitlines(), ""] if path.is_file() else []
+
+
 def plot_curves(trials: list[dict[str, Any]]) -> None:
     """Draw loss and validation AP over the steps of each training."""
     import matplotlib as mpl
@@ -161,7 +168,20 @@ def masks_part() -> list[str]:
             f"| {row['num_objects']} | {height} x {width} | {row['maskwright_ms']:.2f} | "
             f"{row['torchvision_ms']:.0f} | {row['ratio']:.0f} | {row['bar']:.0f} |"
         )
-    return lines
+    lines += [
+        "",
+        f"Extra memory of the largest: {measured['extra_memory_mib']:.1f} MiB (bar "
+        f"{measured['extra_memory_bar_mib']:.0f} MiB).",
+        "",
+    ]
+    known = measured["machine"]
+    return [
+        *lines,
+        f"Measured on {known['cores']} cores ({known['torch_capability']}), Python "
+        f"{known['python']}, torch {known['torch']}, torchvision {known['torchvision']}, "
+        f"pycocotools {known['pycocotools']} at commit {known['commit']}.",
+        "",
+    ]
 
 
 def commands_part() -> list[str]:
