@@ -171,7 +171,7 @@ def _result(
     if result.is_file():
         say("finished before")
         return read_result(result)
-    say(f"training for {options.minutes:g} minutes")
+    say(f"training for {_length(options.minutes)}")
     run = train_contestant(data, one, run_folder, options, quiet=quiet)
     say("scoring")
     row = score_contestant(one, run, parts, options)
@@ -219,6 +219,17 @@ def _conclude(
     return comparison
 
 
+def _length(minutes: float) -> str:
+    """Say a budget in words.
+
+    >>> _length(2 / 3), _length(1.5), _length(10.0)
+    ('40 seconds', '1.5 minutes', '10 minutes')
+    """
+    if round(minutes, 2) != minutes:
+        return f"{60 * minutes:g} seconds"
+    return f"{minutes:g} minutes"
+
+
 def _notes(
     rows: Sequence[ComparedModel], parts: Parts, options: CommonOptions, *, num_timed: int
 ) -> tuple[str, ...]:
@@ -227,7 +238,7 @@ def _notes(
     if parts.test is None:
         which = "validation pictures, on which the best state of each training was chosen as well"
     notes = [
-        f"Each model had {options.minutes:g} minutes to train on {len(parts.train)} pictures, "
+        f"Each model had {_length(options.minutes)} to train on {len(parts.train)} pictures, "
         f"seed {options.seed}, and was scored on {len(test)} {which}.",
         "The interval is a 95 % bootstrap interval over pictures; it does not hold how much "
         "another training run would differ.",
