@@ -23,6 +23,7 @@ class _Watched:
     """A runtime that finds nothing and writes down whose turn it was."""
 
     class_names = ("disc",)
+    picture_side = object_side = None
 
     def __init__(self, name: str, log: list[tuple[str, int]]) -> None:
         self.name, self.log = name, log
