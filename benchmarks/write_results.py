@@ -31,6 +31,7 @@ def main() -> None:
         *comparison_part("fruit_nuts"),
         *learnt_part(),
         *masks_part(),
+        *tiles_part(),
         *commands_part(),
     ]
     PAGE.write_text("\n".join(parts), encoding="utf-8")
@@ -182,6 +183,33 @@ def masks_part() -> list[str]:
         f"pycocotools {known['pycocotools']} at commit {known['commit']}.",
         "",
     ]
+
+
+def tiles_part() -> list[str]:
+    """Joining the objects of overlapping tiles."""
+    measured = read("tiles")
+    if measured is None:
+        return []
+    lines = ["## Tiles: one result of many", ""]
+    if (joining := measured.get("joining")) is not None:
+        lines += [
+            f"Joining {joining['detections']:,} detections of {joining['tiles']:,} tiles to "
+            f"{joining['joined']:,} of {joining['objects']:,} generated objects took "
+            f"{joining['seconds']:.2f} s; all masks exact: "
+            f"{'yes' if joining['is_exact'] else 'NO'}.",
+            "",
+        ]
+    if (mosaic := measured.get("perfect mosaic")) is not None:
+        found = mosaic["perfect_detector"]
+        lines += [
+            f"A mosaic of {mosaic['pictures']:,} real nuclei pictures, {mosaic['side']:,} pixels a "
+            f"side, cut into {found['tiles']:,} tiles in which every nucleus is found as far as it "
+            f"is seen: {found['joined']:,} of {mosaic['objects']:,} nuclei after "
+            f"{found['seconds_to_join']:.1f} s of joining, all masks exact: "
+            f"{'yes' if found['is_exact'] else 'NO'}. This measures the joining, not a network.",
+            "",
+        ]
+    return [*lines, machine_line(next(iter(measured.values()))["machine"]), ""]
 
 
 def commands_part() -> list[str]:
