@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from cyclopts import Parameter
 
@@ -13,9 +14,12 @@ from maskwright.errors import ConfigError, EvaluationError
 
 if TYPE_CHECKING:
     from maskwright.data import Dataset
-    from maskwright.evaluation import Metrics
+    from maskwright.evaluation import CellMetrics, Metrics, PredictionSource
+    from maskwright.evaluation.truth import TruthSource
 
 __all__ = ["evaluate"]
+
+_Family: TypeAlias = Literal["coco", "cells"]
 
 
 def evaluate(
@@ -26,6 +30,10 @@ def evaluate(
     images: Path | None = None,
     subset: Literal["train", "validation", "test"] | None = None,
     max_detections: int | None = None,
+    metrics: Annotated[tuple[_Family, ...], Parameter(consume_multiple=True, negative="")] = (
+        "coco",
+    ),
+    score_threshold: float = 0.5,
     device: str | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
@@ -41,6 +49,9 @@ def evaluate(
         subset: Score only these pictures of the split that was made when the model was trained.
         max_detections: Detections per picture that count. By default COCO's 100, or more where
             pictures hold more objects.
+        metrics: coco for AP and AR; cells for AP and F1 against IoU, AJI and counting errors,
+            each with its 95 % interval. One or both.
+        score_threshold: For cells: found objects below it are left out.
         device: cpu, cuda or mps. By default the best there is.
         json_: Print the numbers as JSON, and nothing else.
     """
@@ -48,38 +59,45 @@ def evaluate(
         raise ConfigError("evaluate needs the truth: evaluate MODEL DATA, or --data DATA")
     if (model is None) == (predictions is None):
         raise ConfigError("evaluate takes a MODEL or --predictions results.json, one of the two")
+    found: PredictionSource
+    truth: TruthSource = data
     if predictions is not None:
-        from maskwright.evaluation import evaluate as score
-
-        metrics = score(predictions, data, max_detections=max_detections)
+        found = predictions
     else:
         assert model is not None
-        metrics = _score_model(model, data, images, subset, max_detections, device, quiet=json_)
-    _print(metrics, as_json=json_)
+        found, truth = _predict(model, data, images, subset, device, quiet=json_)
+    from maskwright import evaluation
+
+    families: list[Metrics | CellMetrics] = []
+    if "coco" in metrics:
+        families.append(evaluation.evaluate(found, truth, max_detections=max_detections))
+    if "cells" in metrics:
+        families.append(evaluation.evaluate_cells(found, truth, score_threshold=score_threshold))
+    _print(families, as_json=json_)
     return 0
 
 
-def _score_model(
+def _predict(
     model: str,
     data: Path,
     images: Path | None,
     subset: str | None,
-    max_detections: int | None,
     device: str | None,
     *,
     quiet: bool,
-) -> Metrics:
+) -> tuple[PredictionSource, Dataset]:
+    """Return what the model finds, and the pictures with their truth."""
     from maskwright.cli.progress import pictures_bar
     from maskwright.data import open_dataset
     from maskwright.inference import load
-    from maskwright.recipes import score_model
+    from maskwright.recipes import predict_dataset
 
     predictor = load(model, device=device)
     dataset = open_dataset(data, images=images)
     if subset is not None:
         dataset = _subset(dataset, Path(model).parent / "split.json", subset)
     with pictures_bar("Scoring", quiet=quiet) as progress:
-        return score_model(predictor, dataset, max_detections=max_detections, progress=progress)
+        return list(predict_dataset(predictor, dataset, progress=progress)), dataset
 
 
 def _subset(dataset: Dataset, split: Path, name: str) -> Dataset:
@@ -101,12 +119,18 @@ def _subset(dataset: Dataset, split: Path, name: str) -> Dataset:
     return dataset.subset([position[image_id] for image_id in ids[name]])
 
 
-def _print(metrics: Metrics, *, as_json: bool) -> None:
+def _print(families: Sequence[Metrics | CellMetrics], *, as_json: bool) -> None:
+    from maskwright.evaluation import CellMetrics
+
     if as_json:
-        print(json.dumps(metrics.as_dict()))  # noqa: T201
-        for note in metrics.notes:
+        numbers: dict[str, Any] = {}
+        for one in families:
+            numbers |= {"cells": one.as_dict()} if isinstance(one, CellMetrics) else one.as_dict()
+        print(json.dumps(numbers))  # noqa: T201
+        for note in (note for one in families for note in one.notes):
             print(f"maskwright: {note}", file=sys.stderr)  # noqa: T201
         return
     from rich.console import Console
 
-    Console().print(metrics.to_table())
+    for one in families:
+        Console().print(one.to_table())
