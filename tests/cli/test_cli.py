@@ -121,6 +121,30 @@ def test_predictions_can_be_scored_by_file_name(
     assert json.loads(out)["segm"] == pytest.approx(by_file["segm"], abs=1e-9)
 
 
+def test_cell_metrics_come_beside_cocos_numbers_when_asked_for(
+    discs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = json.loads(discs.read_text())["annotations"]
+    keys = ("image_id", "category_id", "segmentation")
+    found = [{key: one[key] for key in keys} | {"score": 0.9} for one in truth]
+    (tmp_path / "found.json").write_text(json.dumps(found))
+    tokens = ("evaluate", "--predictions", tmp_path / "found.json", "--data", discs)
+    code, out, _ = _run(capsys, *tokens, "--metrics", "coco", "cells", "--json")
+    assert code == 0
+    scores = json.loads(out)
+    assert set(scores) == {"bbox", "segm", "boundary", "cells"}
+    assert scores["cells"]["numbers"]["AJI"] == 1.0
+    assert scores["cells"]["by_iou"]["0.95"]["f1"] == 1.0
+    code, out, _ = _run(capsys, *tokens, "--metrics", "cells")
+    assert code == 0
+    assert "aggregated Jaccard index" in out
+    code, _, err = _run(
+        capsys, *tokens, "--metrics", "cells", "--score-threshold", "0.95", "--json"
+    )
+    assert code == 0
+    assert "give a lower score threshold" in err
+
+
 def test_a_part_of_the_split_can_be_scored(
     trained: Path, discs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -82,7 +82,8 @@ Examples:
     maskwright evaluate runs/first/best.safetensors val.json
     maskwright evaluate runs/first/best.safetensors all.json --subset test
     maskwright evaluate runs/classes/best.safetensors val.json
-    maskwright evaluate --predictions results.json --data val.json --json""",
+    maskwright evaluate --predictions results.json --data val.json --json
+    maskwright evaluate --predictions cells.json --data val.json --metrics cells""",
 )
 app.command(
     "maskwright.cli.compare:compare",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from cyclopts import Parameter
 
@@ -13,9 +14,13 @@ from maskwright.errors import ConfigError, EvaluationError
 
 if TYPE_CHECKING:
     from maskwright.data import Dataset
-    from maskwright.evaluation import Metrics, SemanticMetrics
+    from maskwright.evaluation import CellMetrics, Metrics, PredictionSource, SemanticMetrics
+    from maskwright.evaluation.truth import TruthSource
+    from maskwright.inference import Predictor
 
 __all__ = ["evaluate"]
+
+_Family: TypeAlias = Literal["coco", "cells"]
 
 
 def evaluate(
@@ -27,6 +32,10 @@ def evaluate(
     subset: Literal["train", "validation", "test"] | None = None,
     semantic: Annotated[bool, Parameter(negative="")] = False,
     max_detections: int | None = None,
+    metrics: Annotated[tuple[_Family, ...], Parameter(consume_multiple=True, negative="")] = (
+        "coco",
+    ),
+    score_threshold: float = 0.5,
     weights: str | None = None,
     device: str | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
@@ -46,6 +55,9 @@ def evaluate(
             deeplab).
         max_detections: Detections per picture that count. By default COCO's 100, or more where
             pictures hold more objects.
+        metrics: coco for AP and AR; cells for AP and F1 against IoU, AJI and counting errors,
+            each with its 95 % interval. One or both.
+        score_threshold: For cells: found objects below it are left out.
         weights: For torchvision/NAME models: a file, or download.
         device: cpu, cuda or mps. By default the best there is.
         json_: Print the numbers as JSON, and nothing else.
@@ -56,46 +68,64 @@ def evaluate(
         raise ConfigError("evaluate takes a MODEL or --predictions results.json, one of the two")
     if predictions is not None and semantic:
         raise ConfigError("--semantic scores the class maps of a MODEL, not --predictions")
-    metrics: Metrics | SemanticMetrics
+    found: PredictionSource
+    truth: TruthSource = data
     if predictions is not None:
-        from maskwright.evaluation import evaluate as score
-
-        metrics = score(predictions, data, max_detections=max_detections)
+        found = predictions
     else:
         assert model is not None
-        metrics = _score_model(
-            model, data, images, subset, semantic, max_detections, weights, device, quiet=json_
-        )
-    _print(metrics, as_json=json_)
+        predictor, dataset = _open(model, data, images, subset, weights, device)
+        if semantic or not predictor.finds_objects:
+            _print([_score_class_maps(predictor, dataset, quiet=json_)], as_json=json_)
+            return 0
+        found, truth = _predict(predictor, dataset, quiet=json_), dataset
+    from maskwright import evaluation
+
+    families: list[Metrics | CellMetrics | SemanticMetrics] = []
+    if "coco" in metrics:
+        families.append(evaluation.evaluate(found, truth, max_detections=max_detections))
+    if "cells" in metrics:
+        families.append(evaluation.evaluate_cells(found, truth, score_threshold=score_threshold))
+    _print(families, as_json=json_)
     return 0
 
 
-def _score_model(
+def _open(
     model: str,
     data: Path,
     images: Path | None,
     subset: str | None,
-    semantic: bool,
-    max_detections: int | None,
     weights: str | None,
     device: str | None,
-    *,
-    quiet: bool,
-) -> Metrics | SemanticMetrics:
-    from maskwright.cli.progress import pictures_bar
+) -> tuple[Predictor, Dataset]:
     from maskwright.data import open_dataset
     from maskwright.inference import load
-    from maskwright.recipes import score_class_maps, score_model
 
     predictor = load(model, weights=weights, device=device)
     dataset = open_dataset(data, images=images)
     if subset is not None:
         run = Path(model) if Path(model).is_dir() else Path(model).parent
         dataset = _subset(dataset, run / "split.json", subset)
+    return predictor, dataset
+
+
+def _predict(predictor: Predictor, dataset: Dataset, *, quiet: bool) -> PredictionSource:
+    """Return what the model finds on every picture."""
+    from maskwright.cli.progress import pictures_bar
+    from maskwright.recipes import predict_dataset
+    from maskwright.recipes.scoring import require_same_classes
+
+    require_same_classes(predictor.class_names, dataset)
     with pictures_bar("Scoring", quiet=quiet) as progress:
-        if semantic or not predictor.finds_objects:
-            return score_class_maps(predictor, dataset, progress=progress)
-        return score_model(predictor, dataset, max_detections=max_detections, progress=progress)
+        return list(predict_dataset(predictor, dataset, progress=progress))
+
+
+def _score_class_maps(predictor: Predictor, dataset: Dataset, *, quiet: bool) -> SemanticMetrics:
+    from maskwright.cli.progress import pictures_bar
+    from maskwright.recipes import score_class_maps
+
+    with pictures_bar("Scoring", quiet=quiet) as progress:
+        return score_class_maps(predictor, dataset, progress=progress)
 
 
 def _subset(dataset: Dataset, split: Path, name: str) -> Dataset:
@@ -117,12 +147,18 @@ def _subset(dataset: Dataset, split: Path, name: str) -> Dataset:
     return dataset.subset([position[image_id] for image_id in ids[name]])
 
 
-def _print(metrics: Metrics | SemanticMetrics, *, as_json: bool) -> None:
+def _print(families: Sequence[Metrics | CellMetrics | SemanticMetrics], *, as_json: bool) -> None:
+    from maskwright.evaluation import CellMetrics
+
     if as_json:
-        print(json.dumps(metrics.as_dict()))  # noqa: T201
-        for note in metrics.notes:
+        numbers: dict[str, Any] = {}
+        for one in families:
+            numbers |= {"cells": one.as_dict()} if isinstance(one, CellMetrics) else one.as_dict()
+        print(json.dumps(numbers))  # noqa: T201
+        for note in (note for one in families for note in one.notes):
             print(f"maskwright: {note}", file=sys.stderr)  # noqa: T201
         return
     from rich.console import Console
 
-    Console().print(metrics.to_table())
+    for one in families:
+        Console().print(one.to_table())

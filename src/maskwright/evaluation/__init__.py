@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from maskwright.evaluation.bootstrap import BootstrapInterval, bootstrap_interval
+from maskwright.evaluation.cells import CellCounts, CellMetrics, evaluate_cells
 from maskwright.evaluation.counting import Kind
 from maskwright.evaluation.metrics import ClassMetrics, Metrics
 from maskwright.evaluation.predictions import PredictionSource, coco_results
@@ -17,6 +18,8 @@ from maskwright.evaluation.truth import TruthSource
 
 __all__ = [
     "BootstrapInterval",
+    "CellCounts",
+    "CellMetrics",
     "ClassMetrics",
     "Kind",
     "Metrics",
@@ -26,5 +29,6 @@ __all__ = [
     "bootstrap_interval",
     "coco_results",
     "evaluate",
+    "evaluate_cells",
     "evaluate_semantic",
 ]

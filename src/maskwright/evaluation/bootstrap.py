@@ -29,7 +29,7 @@ from maskwright.evaluation.scoring import detection_limit
 from maskwright.evaluation.truth import TruthSource, load_truth, read_truth
 from maskwright.masks.kernels import kernel
 
-__all__ = ["BootstrapInterval", "average_precisions", "bootstrap_interval"]
+__all__ = ["BootstrapInterval", "average_precisions", "bootstrap_interval", "draw_pictures"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +142,32 @@ def average_precisions(
     return np.where(num_classes > 0, total / np.maximum(num_classes, 1), -1.0)
 
 
+def draw_pictures(
+    num_images: int,
+    num_replicates: int,
+    seed: int,
+    groups: Int64[np.ndarray, " m"] | None = None,
+) -> Int64[np.ndarray, "b m"]:
+    """Return how often each picture is drawn in each replicate.
+
+    Args:
+        num_images: m, at least 1.
+        num_replicates: b.
+        seed: The same seed draws the same pictures.
+        groups: The group of each picture, such as its video or patient. Pictures of one group
+            are drawn together, since they resemble each other; so many groups as there are.
+
+    >>> draw_pictures(4, 1, 0, groups=np.array([5, 5, 8, 8])).tolist()
+    [[1, 1, 1, 1]]
+    """
+    rng = np.random.default_rng(seed)
+    if groups is None:
+        return rng.multinomial(num_images, np.full(num_images, 1 / num_images), num_replicates)
+    names, owner = np.unique(groups, return_inverse=True)
+    n = len(names)
+    return rng.multinomial(n, np.full(n, 1 / n), num_replicates)[:, owner]
+
+
 def _bounds(
     matches: Matches, value: float, level: float, num_replicates: int, seed: int
 ) -> tuple[float | None, float | None, str]:
@@ -151,8 +177,7 @@ def _bounds(
         return None, None, "No interval: there is no true object."
     if m < 2:
         return None, None, "No interval: there is one picture, and two or more are needed."
-    rng = np.random.default_rng(seed)
-    values = average_precisions(matches, rng.multinomial(m, np.full(m, 1 / m), num_replicates))
+    values = average_precisions(matches, draw_pictures(m, num_replicates, seed))
     values = values[values >= 0]
     if not len(values):
         return None, None, "No interval: no replicate drew a picture with a true object."

@@ -19,7 +19,7 @@ from maskwright.inference import Predictor
 from maskwright.inference.pictures import Picture
 from maskwright.structures import Instances
 
-__all__ = ["predict_dataset", "score_class_maps", "score_model"]
+__all__ = ["predict_dataset", "require_same_classes", "score_class_maps", "score_model"]
 
 
 def predict_dataset(
@@ -65,7 +65,7 @@ def score_model(
         EvaluationError: The dataset and the model do not have the same classes; said before the
             first prediction.
     """
-    _require_same_classes(predictor.class_names, dataset)
+    require_same_classes(predictor.class_names, dataset)
     found = predict_dataset(predictor, dataset, batch_size=batch_size, progress=progress)
     return evaluate(list(found), dataset, kinds=kinds, max_detections=max_detections)
 
@@ -97,7 +97,12 @@ def score_class_maps(
     return evaluate_semantic(by_id(), dataset, class_names=predictor.class_names)
 
 
-def _require_same_classes(known: tuple[str, ...], dataset: Dataset) -> None:
+def require_same_classes(known: tuple[str, ...], dataset: Dataset) -> None:
+    """Check that a model of these classes can be scored on the dataset.
+
+    Raises:
+        EvaluationError: A class that only one of the two has.
+    """
     for name in dataset.class_names:
         if name not in known:
             raise EvaluationError(
