@@ -4,8 +4,9 @@
 
 Ellipses of 80 classes on 480 x 640 pictures: eight true ones each, every one found a few pixels
 off, and twelve false ones. Each family of metrics runs in a process of its own, as a user would
-start it; time and peak memory are of the whole process, reading included. The bar is issue 4's:
-30 s and 2 GiB. The exit code is 1 where it is missed.
+start it; figures are of the whole process, reading included, and processor time tells a busy
+machine from slow code. The bar is issue 4's: 30 s and 2 GiB. The exit code is 1 where it is
+missed.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def write_data(folder: Path, num_pictures: int, seed: int) -> tuple[int, int]:
 
 
 def measure(folder: Path, family: str) -> dict[str, Any]:
-    """Run the command in a process of its own; return wall seconds and peak MiB."""
+    """Run the command in a process of its own; return seconds and peak MiB."""
     command = [sys.executable, "-m", "maskwright", "evaluate", "--metrics", family]
     command += ["--predictions", str(folder / "found.json"), "--data", str(folder / "truth.json")]
     start = time.perf_counter()
@@ -89,7 +90,12 @@ def measure(folder: Path, family: str) -> dict[str, Any]:
     if status:
         raise SystemExit(f"{family}: the command failed with status {status}")
     unit = 2**20 if sys.platform == "darwin" else 2**10
-    return {"metrics": family, "seconds": round(seconds, 2), "mib": round(usage.ru_maxrss / unit)}
+    return {
+        "metrics": family,
+        "seconds": round(seconds, 2),
+        "processor_seconds": round(usage.ru_utime + usage.ru_stime, 2),
+        "mib": round(usage.ru_maxrss / unit),
+    }
 
 
 def main() -> int:
@@ -103,7 +109,10 @@ def main() -> int:
         print(f"{options.pictures} pictures, {num_true} true objects, {num_found} detections")
         results = [measure(Path(name), family) for family in ("coco", "cells")]
     for one in results:
-        print(f"{one['metrics']:6} {one['seconds']:6.1f} s {one['mib']:6} MiB")
+        print(
+            f"{one['metrics']:6} {one['seconds']:6.1f} s, {one['processor_seconds']:6.1f} s of "
+            f"processor time, {one['mib']:6} MiB"
+        )
     if options.json is not None:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
     missed = any(one["seconds"] > SECONDS_BAR or one["mib"] > MEMORY_BAR for one in results)
