@@ -173,10 +173,10 @@ def page(rows: list[dict[str, Any]], num_pairs: int) -> str:
         "",
         "Written by `make matrix` (`benchmarks/matrix.py`) from `docs/matrix.json`: each pair is "
         "trained from scratch on eight 128 x 160 pictures of coins and scored on the same "
-        "pictures; one that has not learnt them when the time is up is trained anew with two and then four "
-        "times as much, and its row is of the last try. It shows that every pair learns, saves and "
-        "loads; which serves your data best is another question. Rows may be measured one by one, "
-        "so compare their milliseconds with care.",
+        "pictures; one that has not learnt them when the time is up is trained anew with two and "
+        "then four times as much, and its row is of the last try. It shows that every pair "
+        "learns, saves and loads; which serves your data best is another question. Rows may be "
+        "measured one by one, so compare their milliseconds with care.",
         "",
         f"{len(rows)} of {num_pairs} pairs measured.",
         "",
