@@ -43,6 +43,9 @@ def train(
     `--optimizer.learning-rate 0.01`, `--batch-size` as `--set batch-size=2`. All of them are in
     OUT/config.json.
 
+    On several GPUs or machines torchrun starts it: `torchrun --nproc-per-node 4 --max-restarts 3
+    -m maskwright train DATA --out RUN`. When a process dies, the run goes on from its last state.
+
     Args:
         data: Annotated pictures of any known format (COCO, YOLO, LabelMe, ...), file or folder.
         out: The run folder to make.
@@ -65,6 +68,7 @@ def train(
         json_: Print the scores as JSON, and nothing else.
     """
     from maskwright import recipes
+    from maskwright.training import is_first_process
 
     if resume is not None:
         if data is not None or out is not None:
@@ -90,6 +94,8 @@ def train(
             device=device,
             quiet=json_,
         )
+    if not is_first_process():
+        return 0
     if json_:
         scores = json.loads((run.path / "scores.json").read_text(encoding="utf-8"))
         print(json.dumps({"run": str(run.path), "steps": run.steps, **scores}))  # noqa: T201

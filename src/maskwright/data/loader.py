@@ -55,6 +55,8 @@ class Loader:
         num_workers: Processes that read ahead; 0 reads in this one.
         shuffle: Whether each epoch has an order of its own.
         epochs: How often each picture comes; None goes on for ever.
+        part: (rank, count): of each batch, only the places rank, rank + count and so on, as the
+            processes of a distributed run share it; `batch_size` is that of all together.
         start_step: Steps to leave out at the beginning: the batches are those that a loader
             started at 0 gives from there on, bit for bit.
         size_divisor: Batches are padded (with 0, at the bottom and the right) to a multiple of
@@ -81,6 +83,7 @@ class Loader:
         num_workers: int = 0,
         shuffle: bool = True,
         epochs: int | None = None,
+        part: tuple[int, int] = (0, 1),
         start_step: int = 0,
         size_divisor: int = 32,
         cache_bytes: int = 0,
@@ -99,6 +102,12 @@ class Loader:
         ):
             if value < least:
                 raise ConfigError(f"{name} must be at least {least}, got {value}")
+        rank, count = part
+        if not 0 <= rank < count or batch_size % count:
+            raise ConfigError(
+                f"a batch of {batch_size} pictures cannot be shared out evenly among {count} "
+                f"processes (this is number {rank}): make batch_size a multiple of {count}"
+            )
         if transform is not None and augmentation is not None:
             raise ConfigError("transform takes the place of augmentation: give one of them")
         self._dataset = dataset
@@ -106,6 +115,7 @@ class Loader:
             augmentation, short_side, long_side, fixed_size
         )
         self._stream = _Stream(len(dataset), batch_size, seed, shuffle, epochs, start_step)
+        self._part = part
         self._num_workers = num_workers
         self._size_divisor = size_divisor
         self._seed = seed
@@ -139,7 +149,7 @@ class Loader:
                 self._seed,
                 self._cache_bytes // max(1, self._num_workers),
             ),
-            batch_sampler=self._stream,
+            batch_sampler=_Share(self._stream, *self._part),
             num_workers=self._num_workers,
             collate_fn=partial(_pack, size_divisor=self._size_divisor),
             worker_init_fn=_start_worker,
@@ -186,6 +196,17 @@ class _Stream:
                 batch.append((epoch, int(order[index])))
             yield batch
             place = stop
+
+
+class _Share:
+    """Yields of each batch the places that one of several processes takes."""
+
+    def __init__(self, stream: _Stream, rank: int, count: int) -> None:
+        self._stream, self._rank, self._count = stream, rank, count
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for batch in self._stream:
+            yield batch[self._rank :: self._count]
 
 
 class _Reader(TorchDataset):

@@ -98,6 +98,7 @@ def choose_recipe(
     minutes: float | None = None,
     seed: int = 0,
     has_gpu: bool = False,
+    processes: int = 1,
 ) -> Recipe:
     """Return the recipe for data of these facts; whatever is given is kept.
 
@@ -115,6 +116,8 @@ def choose_recipe(
         minutes: Length by the clock.
         seed: Of everything random.
         has_gpu: A GPU will train.
+        processes: How many will train together. On GPUs each takes a batch of its own; on CPUs
+            they share one. The learning rate grows with the batch (Goyal et al., 2017, section 2).
 
     Raises:
         ConfigError: An unknown name (the message lists those there are), or a length below 1.
@@ -135,7 +138,7 @@ def choose_recipe(
         room=max(100, 50 * math.ceil(1.3 * facts.most_objects / 50)),
         backbone=chosen_backbone,
     )
-    batch_size = 8 if preset == "best" and has_gpu else 4
+    batch_size, growth = _batch_size(8 if preset == "best" and has_gpu else 4, has_gpu, processes)
     if num_steps is None and minutes is None:
         num_steps = int(np.clip(40 * facts.num_images / batch_size, 500, 20_000))
     is_pretrained = chosen_weights != "none"
@@ -151,7 +154,7 @@ def choose_recipe(
             saturation=0.2,
         ),
         optimizer=OptimizerConfig(
-            learning_rate=0.02 if preset != "best" else 0.01,
+            learning_rate=growth * (0.02 if preset != "best" else 0.01),
             backbone_factor=0.5 if is_pretrained else 1.0,
         ),
         batch_size=batch_size,
@@ -160,6 +163,14 @@ def choose_recipe(
         num_workers=4 if has_gpu else 1,
         seed=seed,
     )
+
+
+def _batch_size(alone: int, has_gpu: bool, processes: int) -> tuple[int, float]:
+    """Pictures a step of so many processes, and how many times one process's that is."""
+    if has_gpu:
+        return alone * processes, float(processes)
+    shared = processes * math.ceil(alone / processes)
+    return shared, shared / alone
 
 
 def _model(

@@ -38,7 +38,10 @@ class Recipe:
         optimizer: How weights move.
         schedule: How the learning rate moves after the warm-up.
         warmup: Share of the budget in which the learning rate rises.
-        batch_size: Pictures per step.
+        batch_size: Pictures per step, those of all processes of a distributed run together.
+        pictures_at_once: Pictures of a step that one process takes through the network at a time;
+            fewer need less memory and give the same gradients. None takes all of its share.
+        sync_batch_norm: In a distributed run on GPUs, batch norms see all pictures of the step.
         num_steps: Optimiser steps; None for no limit.
         minutes: Wall clock of the whole run, final evaluation excluded; None for no limit.
         evaluations: How often, at most, the model is scored on the validation pictures during the
@@ -57,6 +60,8 @@ class Recipe:
     schedule: Literal["cosine", "step"] = "cosine"
     warmup: Fraction = 0.05
     batch_size: PositiveCount = 4
+    pictures_at_once: PositiveCount | None = None
+    sync_batch_norm: bool = False
     num_steps: PositiveCount | None = None
     minutes: Annotated[float, Field(gt=0)] | None = None
     evaluations: PositiveCount = 10

@@ -18,6 +18,7 @@ from maskwright.evaluation import (
 from maskwright.inference import Predictor
 from maskwright.inference.pictures import Picture
 from maskwright.structures import Instances
+from maskwright.training import Processes
 
 __all__ = ["predict_dataset", "require_same_classes", "score_class_maps", "score_model"]
 
@@ -57,8 +58,11 @@ def score_model(
     max_detections: int | None = None,
     batch_size: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    processes: Processes | None = None,
 ) -> Metrics:
     """Predict on every picture of the dataset and score the result at the original size.
+
+    Of several `processes` each predicts its share of the pictures, and all return the same score.
 
     Raises:
         ImageError: A picture cannot be read.
@@ -66,8 +70,12 @@ def score_model(
             first prediction.
     """
     require_same_classes(predictor.class_names, dataset)
-    found = predict_dataset(predictor, dataset, batch_size=batch_size, progress=progress)
-    return evaluate(list(found), dataset, kinds=kinds, max_detections=max_detections)
+    processes = processes or Processes()
+    own = _share(dataset, processes)
+    found = list(predict_dataset(predictor, own, batch_size=batch_size, progress=progress))
+    by_id = dict(pair for part in processes.gather(found) for pair in part)
+    everything = [(image_id, by_id[image_id]) for image_id in dataset.image_ids.tolist()]
+    return evaluate(everything, dataset, kinds=kinds, max_detections=max_detections)
 
 
 def score_class_maps(
@@ -76,25 +84,31 @@ def score_class_maps(
     *,
     batch_size: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    processes: Processes | None = None,
 ) -> SemanticMetrics:
     """Predict the class map of every picture of the dataset and score it at the original size.
+
+    Of several `processes` each predicts its share of the pictures, and all return the same score.
 
     Raises:
         ImageError: A picture cannot be read.
         ConfigError: The model has no class map.
         EvaluationError: The dataset has objects of a class that the model does not know.
     """
-    maps = predictor.run_class_maps(_pictures(dataset), batch_size=batch_size)
+    processes = processes or Processes()
+    own = _share(dataset, processes)
+    maps = predictor.run_class_maps(_pictures(own), batch_size=batch_size)
 
     def by_id() -> Iterator[tuple[int, np.ndarray]]:
         for done, (image_id, (_, found)) in enumerate(
-            zip(dataset.image_ids.tolist(), maps, strict=True), start=1
+            zip(own.image_ids.tolist(), maps, strict=True), start=1
         ):
             yield image_id, found
             if progress is not None:
-                progress(done, len(dataset))
+                progress(done, len(own))
 
-    return evaluate_semantic(by_id(), dataset, class_names=predictor.class_names)
+    metrics = evaluate_semantic(by_id(), own, class_names=predictor.class_names)
+    return SemanticMetrics.merge(processes.gather(metrics))
 
 
 def require_same_classes(known: tuple[str, ...], dataset: Dataset) -> None:
@@ -116,6 +130,13 @@ def require_same_classes(known: tuple[str, ...], dataset: Dataset) -> None:
                 f"data lists: {', '.join(dataset.class_names)}. Add the class to the data's "
                 "categories (it needs no objects) and the model's finds count as wrong"
             )
+
+
+def _share(dataset: Dataset, processes: Processes) -> Dataset:
+    """The pictures that this process predicts on."""
+    if processes.count == 1:
+        return dataset
+    return dataset.subset(range(processes.rank, len(dataset), processes.count))
 
 
 def _pictures(dataset: Dataset) -> Iterator[Picture]:

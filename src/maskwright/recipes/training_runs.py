@@ -26,7 +26,7 @@ from maskwright.recipes.announcement import announce
 from maskwright.recipes.choose import choose_recipe, data_facts
 from maskwright.recipes.recipe import Preset, Recipe, TaskName
 from maskwright.recipes.run import Parts, TrainedRun, run_recipe
-from maskwright.training import RunFolder
+from maskwright.training import Processes, RunFolder, join_processes, num_restarts
 
 __all__ = ["TrainedRun", "open_parts", "resume", "train"]
 
@@ -80,41 +80,48 @@ def train(
         ConfigError: An unknown or impossible option.
         TrainingError: The folder is not empty, or training went wrong (non-finite losses).
     """
-    chosen_device = choose_device(device)
     if seed < 0:
         raise ConfigError(f"seed must be 0 or more, got {seed}")
+    if num_restarts() and (Path(out) / "state.safetensors").is_file():
+        return resume(out, device=device, quiet=quiet)
     source = {
         "data": str(Path(data).resolve()),
         "validation": None if validation is None else str(Path(validation).resolve()),
         "images": None if images is None else str(Path(images).resolve()),
         "seed": seed,
     }
-    parts = open_parts(source)
-    recipe = choose_recipe(
-        data_facts(parts.train),
-        task=task,
-        model=model,
-        backbone=backbone,
-        preset=preset,
-        weights=weights,
-        num_steps=num_steps,
-        minutes=minutes,
-        seed=seed,
-        has_gpu=chosen_device.type != "cpu",
-    )
-    recipe = apply_overrides(recipe, overrides or {})
-    if not quiet:
-        announce(parts, recipe)
-    with RunFolder.create(out) as folder:
-        try:
-            folder.write_config({"recipe": config_to_dict(recipe), "source": source})
-            write_json(folder.path / "split.json", parts.image_ids())
-            return run_recipe(folder, recipe, parts, chosen_device, quiet=quiet)
-        except BaseException:
-            # Nothing to resume, and a second try must find the folder as the first one did.
-            if not folder.state_path.exists():
-                folder.discard()
-            raise
+    chosen_device = choose_device(device)
+    with join_processes(chosen_device) as processes:
+        parts = open_parts(source)
+        recipe = choose_recipe(
+            data_facts(parts.train),
+            task=task,
+            model=model,
+            backbone=backbone,
+            preset=preset,
+            weights=weights,
+            num_steps=num_steps,
+            minutes=minutes,
+            seed=seed,
+            has_gpu=chosen_device.type != "cpu",
+            processes=processes.count,
+        )
+        recipe = processes.agree(apply_overrides(recipe, overrides or {}))
+        if not quiet and processes.is_first:
+            announce(parts, recipe)
+        with _new_folder(out, processes) as folder:
+            try:
+                if processes.is_first:
+                    folder.write_config({"recipe": config_to_dict(recipe), "source": source})
+                    write_json(folder.path / "split.json", parts.image_ids())
+                return run_recipe(
+                    folder, recipe, parts, chosen_device, processes=processes, quiet=quiet
+                )
+            except BaseException:
+                # Nothing to resume, and a second try must find the folder as the first one did.
+                if processes.is_first and not folder.state_path.exists():
+                    folder.discard()
+                raise
 
 
 def resume(run: str | Path, *, device: str | None = None, quiet: bool = False) -> TrainedRun:
@@ -128,18 +135,41 @@ def resume(run: str | Path, *, device: str | None = None, quiet: bool = False) -
     Raises:
         TrainingError: There is no run to resume, it is in use, or its data has changed.
     """
-    with RunFolder.resume(run) as folder:
+    chosen_device = choose_device(device)
+    with join_processes(chosen_device) as processes, _old_folder(run, processes) as folder:
         config = folder.read_config()
         parts = open_parts(config["source"])
-        saved = json.loads((folder.path / "split.json").read_text(encoding="utf-8"))
-        if parts.image_ids() != saved:
-            raise TrainingError(
-                f"the pictures of {config['source']['data']} are not those the run in {run} was "
-                "started with: restore the data, or start a new run"
-            )
-        recipe = config_from_dict(Recipe, config["recipe"])
+        _require_same_pictures(folder, parts, config["source"]["data"])
         return run_recipe(
-            folder, recipe, parts, choose_device(device), is_resumed=True, quiet=quiet
+            folder,
+            config_from_dict(Recipe, config["recipe"]),
+            parts,
+            chosen_device,
+            processes=processes,
+            is_resumed=True,
+            quiet=quiet,
+        )
+
+
+def _new_folder(out: str | Path, processes: Processes) -> RunFolder:
+    """Let the first process make the folder, and the others follow once it is made."""
+    folder = RunFolder.create(out, is_restarted=num_restarts() > 0) if processes.is_first else None
+    processes.wait()
+    return folder or RunFolder.follow(out)
+
+
+def _old_folder(run: str | Path, processes: Processes) -> RunFolder:
+    folder = RunFolder.resume(run) if processes.is_first else None
+    processes.wait()
+    return folder or RunFolder.follow(run)
+
+
+def _require_same_pictures(folder: RunFolder, parts: Parts, data: str) -> None:
+    saved = json.loads((folder.path / "split.json").read_text(encoding="utf-8"))
+    if parts.image_ids() != saved:
+        raise TrainingError(
+            f"the pictures of {data} are not those the run in {folder.path} was "
+            "started with: restore the data, or start a new run"
         )
 
 

@@ -9,6 +9,13 @@ from maskwright.training.fit import Precision, StepReport, fit
 from maskwright.training.logs import MetricsLog, report_values
 from maskwright.training.optimizer import OptimizerConfig, parameter_groups
 from maskwright.training.precision import available_cpus, choose_num_threads, choose_precision
+from maskwright.training.processes import (
+    Processes,
+    is_first_process,
+    join_processes,
+    num_processes,
+    num_restarts,
+)
 from maskwright.training.random_state import seed_everything
 from maskwright.training.run_folder import RunFolder
 from maskwright.training.schedules import (
@@ -29,6 +36,7 @@ __all__ = [
     "MetricsLog",
     "OptimizerConfig",
     "Precision",
+    "Processes",
     "ResumePoint",
     "RunFolder",
     "Schedule",
@@ -41,7 +49,11 @@ __all__ = [
     "choose_num_threads",
     "choose_precision",
     "fit",
+    "is_first_process",
+    "join_processes",
     "load_state",
+    "num_processes",
+    "num_restarts",
     "over_budget",
     "parameter_groups",
     "report_values",
