@@ -1,0 +1,1 @@
+"""Error analysis: which mistakes there are, what they cost, and where to look."""
