@@ -10,7 +10,15 @@ from jaxtyping import Bool, Float64, Int64
 
 from maskwright.evaluation.analysis.pairs import FoundAndTrue, Pairs
 
-__all__ = ["best_true", "match_across_classes", "match_in_class", "owners", "strongest"]
+__all__ = [
+    "best_true",
+    "iou_of",
+    "lies_in_crowd",
+    "match_across_classes",
+    "match_in_class",
+    "owners",
+    "strongest",
+]
 
 
 def match_in_class(objects: FoundAndTrue, iou_threshold: float) -> Int64[np.ndarray, " n"]:
@@ -85,6 +93,37 @@ def best_true(
     """Return per found object the true one of the highest IoU, -1 without, and that IoU."""
     index, iou = strongest(pairs.found, pairs.iou, num_found)
     return np.where(index >= 0, np.append(pairs.true, -1)[index], -1), iou
+
+
+def iou_of(
+    pairs: Pairs, found: Int64[np.ndarray, " q"], true: Int64[np.ndarray, " q"]
+) -> Float64[np.ndarray, " q"]:
+    """Return the IoU of given pairs, 0 where they do not meet or either row is -1."""
+    if not len(pairs):
+        return np.zeros(len(found))
+    width = int(pairs.true.max()) + 2
+    keys = pairs.found * width + pairs.true
+    order = np.argsort(keys)
+    # A true row beyond those that meet anything would be taken for another found row's.
+    known = (found >= 0) & (true >= 0) & (true < width - 1)
+    wanted = np.where(known, found * width + true, -1)
+    at = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
+    met = keys[order[at]] == wanted
+    return np.where(met, pairs.iou[order[at]], 0.0)
+
+
+def lies_in_crowd(
+    objects: FoundAndTrue, partner: Int64[np.ndarray, " n"], iou_threshold: float
+) -> Bool[np.ndarray, " n"]:
+    """Which found objects count neither way: matched by nobody, and in a crowd of their class.
+
+    "In" is with more than `iou_threshold` of their area in one crowd, as COCO has it.
+    """
+    pairs = objects.crowd_pairs
+    inside = objects.same_class(pairs) & (pairs.share > iou_threshold)
+    ignored = np.zeros(len(objects.found), bool)
+    ignored[pairs.found[inside]] = True
+    return ignored & (partner < 0)
 
 
 def _take_in_order(pairs: Pairs, order: np.ndarray, num_found: int) -> np.ndarray:

@@ -62,8 +62,11 @@ class FoundAndTrue:
         truth: The true objects, their pictures and classes.
         found: The found objects that count: at most `max_detections` of a picture.
         rows: (n,) place of each found object among the predictions as they were given.
+        annotation_ids: (g,) the truth's own id of each true object.
         pairs: With single true objects.
         crowd_pairs: With crowds.
+        found_areas: (n,) pixels of each mask, or of each box where boxes are compared.
+        true_areas: (g,) likewise; not the official area of the annotation, which may differ.
         max_detections: Found objects of a picture that count, the best scores first.
         notes: What a reader must know, in sentences.
     """
@@ -72,8 +75,11 @@ class FoundAndTrue:
     truth: Truth
     found: Objects
     rows: Int64[np.ndarray, " n"]
+    annotation_ids: tuple[int | str, ...]
     pairs: Pairs
     crowd_pairs: Pairs
+    found_areas: Float64[np.ndarray, " n"]
+    true_areas: Float64[np.ndarray, " g"]
     max_detections: int
     notes: tuple[str, ...] = ()
 
@@ -135,7 +141,10 @@ def read_found_and_true(
     true = read_truth(coco, need_masks=kind == "segm")
     every = read_predictions(results, true, need_masks=kind == "segm")
     limit, on_limit = detection_limit(true, max_detections)
-    return hold_against(true, every, kind, max_detections=limit, notes=(*notes, *on_limit))
+    ids = tuple(one.get("id", row) for row, one in enumerate(coco.coco["annotations"]))
+    return hold_against(
+        true, every, kind, max_detections=limit, annotation_ids=ids, notes=(*notes, *on_limit)
+    )
 
 
 def hold_against(
@@ -144,6 +153,7 @@ def hold_against(
     kind: Literal["bbox", "segm"],
     *,
     max_detections: int,
+    annotation_ids: tuple[int | str, ...] = (),
     notes: tuple[str, ...] = (),
 ) -> FoundAndTrue:
     """Leave out found objects beyond the limit and measure the pairs of the others.
@@ -153,19 +163,24 @@ def hold_against(
         every: All found objects; with segmentations where `kind` is "segm".
         kind: Masks or boxes.
         max_detections: Found objects of a picture that count.
+        annotation_ids: The truth's own ids; () numbers its objects from 0.
         notes: Handed on.
     """
     rows = _best_of_each_picture(every, max_detections)
     found = _chosen(every, rows)
-    pairs = _mask_pairs(truth, found) if kind == "segm" else _box_pairs(truth, found)
+    measure = _mask_pairs if kind == "segm" else _box_pairs
+    pairs, found_areas, true_areas = measure(truth, found)
     is_crowd = truth.objects.is_crowd[pairs.true]
     return FoundAndTrue(
         kind=kind,
         truth=truth,
         found=found,
         rows=rows,
+        annotation_ids=annotation_ids or tuple(range(len(truth.objects))),
         pairs=pairs[~is_crowd],
         crowd_pairs=pairs[is_crowd],
+        found_areas=found_areas,
+        true_areas=true_areas,
         max_detections=max_detections,
         notes=notes,
     )
@@ -193,17 +208,19 @@ def _chosen(every: Objects, rows: np.ndarray) -> Objects:
     )
 
 
-def _mask_pairs(truth: Truth, found: Objects) -> Pairs:
+def _mask_pairs(truth: Truth, found: Objects) -> tuple[Pairs, np.ndarray, np.ndarray]:
     overlaps = measure_overlaps(truth, found)
-    return Pairs(
+    pairs = Pairs(
         found=overlaps.found,
         true=overlaps.true,
         iou=overlaps.iou,
         share=overlaps.common / overlaps.found_areas[overlaps.found],
     )
+    areas = overlaps.found_areas, overlaps.true_areas
+    return pairs, areas[0].astype(np.float64), areas[1].astype(np.float64)
 
 
-def _box_pairs(truth: Truth, found: Objects) -> Pairs:
+def _box_pairs(truth: Truth, found: Objects) -> tuple[Pairs, np.ndarray, np.ndarray]:
     """Pairs of boxes, in the float64 arithmetic of pycocotools' `bbIou`."""
     parts: list[tuple[np.ndarray, ...]] = [(np.zeros(0, np.int64),) * 2 + (np.zeros(0),) * 2]
     true_groups = picture_groups(truth.objects.images)
@@ -220,4 +237,5 @@ def _box_pairs(truth: Truth, found: Objects) -> Pairs:
         shared = common[i, j]
         parts.append((rows[i], true_rows[j], shared / (area + other - shared), shared / area))
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    return Pairs(found=columns[0], true=columns[1], iou=columns[2], share=columns[3])
+    pairs = Pairs(found=columns[0], true=columns[1], iou=columns[2], share=columns[3])
+    return pairs, *(each.boxes[:, 2:].prod(axis=1) for each in (found, truth.objects))

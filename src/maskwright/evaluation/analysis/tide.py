@@ -43,7 +43,12 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from maskwright.errors import EvaluationError
-from maskwright.evaluation.analysis.matching import best_true, match_in_class, owners
+from maskwright.evaluation.analysis.matching import (
+    best_true,
+    lies_in_crowd,
+    match_in_class,
+    owners,
+)
 from maskwright.evaluation.analysis.pairs import FoundAndTrue
 
 if TYPE_CHECKING:
@@ -153,7 +158,7 @@ def tide_errors(
     aimed = np.zeros(len(is_free), bool)
     aimed[aims[np.isin(kinds, (_LOC, _CLS))]] = True
     is_missed = is_free & ~aimed
-    is_ignored = _in_crowd(objects, partner, iou_threshold)
+    is_ignored = lies_in_crowd(objects, partner, iou_threshold)
     mended = _Mended(objects, partner, kinds, aims, is_free, is_missed, is_ignored)
     total, per_class = _numbers(mended)
     return TideErrors(
@@ -194,14 +199,6 @@ def _name(
     aims = np.select(fits[:3], [own, other, taken], -1)
     wrong = partner < 0
     return np.where(wrong, kinds, -1), np.where(wrong, aims, -1)
-
-
-def _in_crowd(objects: FoundAndTrue, partner: np.ndarray, iou_threshold: float) -> np.ndarray:
-    pairs = objects.crowd_pairs
-    inside = objects.same_class(pairs) & (pairs.share > iou_threshold)
-    ignored = np.zeros(len(objects.found), bool)
-    ignored[pairs.found[inside]] = True
-    return ignored & (partner < 0)
 
 
 class _Mended:
@@ -302,7 +299,9 @@ def _average_precision(is_right: Bool[np.ndarray, " d"], num_true: int) -> float
 
 def _numbers(mended: _Mended) -> tuple[TideNumbers, dict[str, TideNumbers]]:
     as_is = mended.as_is()
-    aps = {name: mended.without(kind) for kind, name in enumerate(ERROR_KINDS[:5])}
+    aps: dict[str, np.ndarray] = {
+        name: mended.without(kind) for kind, name in enumerate(ERROR_KINDS[:5])
+    }
     aps["Miss"] = mended.without_unmatched(mended.is_missed)
     aps["FP"] = mended.without_false()
     aps["FN"] = mended.without_unmatched(mended.is_free)
