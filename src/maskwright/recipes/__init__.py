@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from maskwright.recipes.choose import DataFacts, choose_recipe, data_facts, part_names
 from maskwright.recipes.comparison import ComparedModel, Comparison, compare
+from maskwright.recipes.error_folder import ErrorFolder, write_error_analysis
 from maskwright.recipes.recipe import PRESETS, Preset, Recipe, TaskName
 from maskwright.recipes.run import TrainedRun
 from maskwright.recipes.scoring import predict_dataset, score_class_maps, score_model
@@ -14,6 +15,7 @@ __all__ = [
     "ComparedModel",
     "Comparison",
     "DataFacts",
+    "ErrorFolder",
     "Preset",
     "Recipe",
     "TaskName",
@@ -27,4 +29,5 @@ __all__ = [
     "score_class_maps",
     "score_model",
     "train",
+    "write_error_analysis",
 ]

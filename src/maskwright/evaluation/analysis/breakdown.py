@@ -86,10 +86,13 @@ class Breakdown:
         """Return a row per bin; the column `by` says of which division."""
         import pandas as pd
 
-        divisions = ("size", self.by_size), ("neighbours", self.by_neighbours)
-        divisions = (*divisions, ("overlap", self.by_overlap))
+        divisions = {
+            "size": self.by_size,
+            "neighbours": self.by_neighbours,
+            "overlap": self.by_overlap,
+        }
         return pd.DataFrame(
-            [{"by": name} | asdict(one) for name, bins in divisions for one in bins]
+            [{"by": name} | asdict(one) for name, bins in divisions.items() for one in bins]
         )
 
 

@@ -15,7 +15,7 @@ from maskwright.evaluation.analysis.confusion import ConfusionMatrix
 from maskwright.evaluation.analysis.curves import ALL_CLASSES, Curves
 from maskwright.evaluation.analysis.listed import ListedObject
 from maskwright.evaluation.analysis.mistakes import PictureScore
-from maskwright.evaluation.analysis.tide import TideErrors
+from maskwright.evaluation.analysis.tide import ERROR_KINDS, TideErrors
 
 if TYPE_CHECKING:
     from maskwright.evaluation.analysis.report import ErrorAnalysis
@@ -42,6 +42,7 @@ def analysis_tables(analysis: ErrorAnalysis) -> Group:
     notes = [Padding(Text(f"Note: {note}"), (0, 1)) for note in analysis.notes]
     return Group(
         _tide_table(analysis.tide),
+        *([_class_costs_table(analysis.tide)] if len(analysis.tide.per_class) > 1 else []),
         _confusion_table(analysis.confusion),
         _curve_table(analysis.curves),
         _breakdown_table("By size (side in pixels)", breakdown.by_size),
@@ -73,6 +74,19 @@ def _tide_table(errors: TideErrors) -> Table:
     return table
 
 
+def _class_costs_table(errors: TideErrors) -> Table:
+    """The classes that lose most, with what each kind of mistake costs them."""
+    table = _plain_table("AP won by class")
+    table.add_column("class", overflow="fold", min_width=10)
+    for heading in ("AP", *ERROR_KINDS):
+        table.add_column(heading, justify="right")
+    worst = sorted(errors.per_class.items(), key=lambda item: item[1].ap)[:_MOST_CLASSES]
+    for name, one in worst:
+        costs = (f"{100 * one.costs[kind]:.1f}" for kind in ERROR_KINDS)
+        table.add_row(Text(name), _percent(one.ap), *costs)
+    return table
+
+
 def _confusion_table(confusion: ConfusionMatrix) -> Table:
     """Return the matrix where it is small, else its largest confusions."""
     title = f"True (down) and found (across), scores from {confusion.score_threshold:.2f}"
@@ -99,7 +113,8 @@ def _curve_table(curves: Curves) -> Table:
     table.add_column("class", overflow="fold", min_width=10)
     for heading in ("true", "threshold", "F1", "precision", "recall"):
         table.add_column(heading, justify="right")
-    for name, curve in ({ALL_CLASSES: curves.total} | dict(curves.per_class)).items():
+    largest = sorted(curves.per_class.items(), key=lambda item: -item[1].num_true)
+    for name, curve in [(ALL_CLASSES, curves.total), *largest]:
         best = curve.best_f1()
         if best is None:
             table.add_row(Text(name), str(curve.num_true), *["n/a"] * 4)
