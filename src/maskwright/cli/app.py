@@ -97,6 +97,17 @@ Examples:
     maskwright errors --predictions results.json --data val.json --out mistakes""",
 )
 app.command(
+    "maskwright.cli.calibrate:calibrate",
+    name="calibrate",
+    help="Make a model's scores probabilities and choose score thresholds.",
+    help_epilogue="""\
+Examples:
+
+    maskwright calibrate runs/first val.json
+    maskwright calibrate runs/first val.json --precision 0.9 --out careful.safetensors
+    maskwright predict careful.safetensors pictures/ --score-threshold auto""",
+)
+app.command(
     "maskwright.cli.compare:compare",
     name="compare",
     help="Train models alike, score and time them, and recommend one.",

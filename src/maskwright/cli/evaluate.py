@@ -104,9 +104,14 @@ def open_model_and_data(
     predictor = load(model, weights=weights, device=device)
     dataset = open_dataset(data, images=images)
     if subset is not None:
-        run = Path(model) if Path(model).is_dir() else Path(model).parent
-        dataset = _subset(dataset, run / "split.json", subset)
+        dataset = open_subset(dataset, model, subset)
     return predictor, dataset
+
+
+def open_subset(dataset: Dataset, model: str, name: str) -> Dataset:
+    """Return the pictures that the model's run used for this."""
+    run = Path(model) if Path(model).is_dir() else Path(model).parent
+    return _subset(dataset, run / "split.json", name)
 
 
 def predict_all(predictor: Predictor, dataset: Dataset, *, quiet: bool) -> PredictionSource:

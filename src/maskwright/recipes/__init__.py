@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from maskwright.recipes.calibrating import Calibrated, calibrate_model, save_reliability_plot
 from maskwright.recipes.choose import DataFacts, choose_recipe, data_facts, part_names
 from maskwright.recipes.comparison import ComparedModel, Comparison, compare
 from maskwright.recipes.error_folder import ErrorFolder, write_error_analysis
@@ -12,6 +13,7 @@ from maskwright.recipes.training_runs import resume, train
 
 __all__ = [
     "PRESETS",
+    "Calibrated",
     "ComparedModel",
     "Comparison",
     "DataFacts",
@@ -20,12 +22,14 @@ __all__ = [
     "Recipe",
     "TaskName",
     "TrainedRun",
+    "calibrate_model",
     "choose_recipe",
     "compare",
     "data_facts",
     "part_names",
     "predict_dataset",
     "resume",
+    "save_reliability_plot",
     "score_class_maps",
     "score_model",
     "train",

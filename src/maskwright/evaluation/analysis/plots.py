@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from maskwright.evaluation.analysis.breakdown import Breakdown, BreakdownBin
+from maskwright.evaluation.analysis.calibration import CalibrationReport, Reliability
 from maskwright.evaluation.analysis.confusion import ConfusionMatrix
 from maskwright.evaluation.analysis.curves import ALL_CLASSES, Curve, Curves
 from maskwright.evaluation.analysis.tide import ERROR_KINDS, TideErrors
@@ -21,6 +22,7 @@ __all__ = [
     "plot_confusion",
     "plot_f1",
     "plot_precision_recall",
+    "plot_reliability",
     "plot_tide",
 ]
 
@@ -135,6 +137,45 @@ def plot_breakdown(breakdown: Breakdown) -> Figure:
     panels[0].set(ylabel="part of the objects, or IoU")
     _legend(panels[-1])
     return figure
+
+
+def plot_reliability(reports: Mapping[str, CalibrationReport]) -> Figure:
+    """Plot the part that is right against the score, and how many objects have such scores.
+
+    One panel for all classes together and one for each of the largest classes.
+
+    Args:
+        reports: Name -> what to draw, such as "before" and "held out".
+    """
+    first = next(iter(reports.values()))
+    largest = sorted(first.per_class, key=lambda name: -first.per_class[name].num_found)
+    names = largest[:1] if len(largest) == 1 else [ALL_CLASSES, *largest[: _MOST_CURVES - 1]]
+    columns = min(len(names), 3) or 1
+    rows = -(-len(names) // columns) or 1
+    figure, panels = _figure((3.6 * columns + 1.2, 3.6 * rows), rows, columns, squeeze=False)
+    for axes, name in zip(panels.flat, names, strict=False):
+        axes.plot([0, 1], [0, 1], color=_GREY, linewidth=1, linestyle="--")
+        for (title, report), colour in zip(reports.items(), _palette(len(reports)), strict=True):
+            one = report.total if name == ALL_CLASSES else report.per_class.get(name)
+            if one is not None and one.bins:
+                _plot_reliability(axes, one, f"{title}: {100 * one.ece:.1f} %", colour)
+        axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title=name)
+        axes.legend(title="calibration error", fontsize=8, title_fontsize=8, loc="upper left")
+    for axes in panels.flat[len(names) :]:
+        axes.set_axis_off()
+    figure.supxlabel("score")
+    figure.supylabel(f"part that is right (IoU {first.iou_threshold:g})")
+    return figure
+
+
+def _plot_reliability(axes: Axes, one: Reliability, label: str, colour: object) -> None:
+    """A point per bin, its size by the objects in it."""
+    most = max(each.num_found for each in one.bins)
+    scores = [each.mean_score for each in one.bins]
+    right = [each.precision for each in one.bins]
+    sizes = [10 + 40 * each.num_found / most for each in one.bins]
+    axes.plot(scores, right, color=colour, linewidth=1.2, label=label)
+    axes.scatter(scores, right, s=sizes, color=colour, zorder=3)
 
 
 def _plot_bins(axes: Axes, bins: Sequence[BreakdownBin]) -> None:
