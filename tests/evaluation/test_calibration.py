@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -119,10 +120,7 @@ def test_calibration_error_equals_a_plain_version(binning, num_bins) -> None:
         bins = np.array_split(order, num_bins)
     else:
         edges = np.linspace(0, 1, num_bins + 1)
-        bins = [
-            np.flatnonzero((scores >= low) & (scores < high))
-            for low, high in zip(edges[:-1], edges[1:], strict=True)
-        ]
+        bins = [np.flatnonzero((scores >= low) & (scores < high)) for low, high in pairwise(edges)]
     gaps = [abs(scores[b].mean() - is_right[b].mean()) for b in bins if len(b)]
     sizes = [len(b) for b in bins if len(b)]
     one = reliability(scores, is_right, binning=binning, num_bins=num_bins)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from maskwright.data import Dataset
-from maskwright.errors import CheckpointError, ConfigError
+from maskwright.errors import CheckpointError, ConfigError, EvaluationError
 from maskwright.evaluation.analysis import FoundAndTrue, read_found_and_true
 from maskwright.evaluation.analysis.calibration import (
     Binning,
@@ -25,7 +25,11 @@ from maskwright.files import atomic_write
 from maskwright.inference import Predictor, load
 from maskwright.inference.loading import model_file
 from maskwright.recipes.scoring import predict_dataset, require_same_classes
-from maskwright.score_calibration import CalibrationMethod, ScoreCalibration
+from maskwright.score_calibration import (
+    CalibrationMethod,
+    ScoreCalibration,
+    parse_threshold_name,
+)
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -138,6 +142,7 @@ def calibrate_model(
         raise CheckpointError(
             f"{model} has no file to store a calibration in: train it, or save it as a model file"
         )
+    parse_threshold_name(default_threshold)  # said before the first prediction
     path = model_file(model)
     predictor = Predictor(load(path, device=device).model)  # without the calibration it may have
     if not predictor.finds_objects:
@@ -203,8 +208,6 @@ def cross_fitted(
         The reliability, how the default thresholds do, and what to know, in sentences. None and
         None where there is nothing to part, or a part leaves nothing to fit on.
     """
-    from maskwright.errors import EvaluationError
-
     m = len(objects.truth.image_ids)
     folds = np.random.default_rng(seed).permutation(m) % max(min(num_folds, m), 1)
     if m < 2:
