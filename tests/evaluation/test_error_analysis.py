@@ -326,6 +326,18 @@ def test_the_score_that_counts_is_that_of_the_highest_f1_and_is_said(scene) -> N
     assert analyse_errors(results, coco, score_threshold=0.4).score_threshold == 0.4
 
 
+def test_scores_beyond_one_are_ranked_but_not_judged_as_probabilities(scene) -> None:
+    coco, results = scene(8, num_images=10, most=8, small=True)
+    as_is = analyse_errors(results, coco)
+    assert as_is.calibration.total.num_found > 0
+    in_percent = [one | {"score": 100 * one["score"]} for one in results]
+    analysis = analyse_errors(in_percent, coco)
+    assert analysis.calibration is None
+    assert any("above 1" in note for note in analysis.notes)
+    assert analysis.tide.total == as_is.tide.total
+    assert all(one.rank_value <= 1 for one in analysis.suspects)
+
+
 @pytest.mark.parametrize("left", ["predictions", "truth", "neither", "pictures"])
 def test_nothing_on_a_side_is_defined_and_never_nan(left, scene) -> None:
     coco, results = scene(4)
@@ -359,6 +371,7 @@ def test_tables_show_every_part(scene) -> None:
         "AP won if mended",
         "True (down) and found (across)",
         "Threshold of the highest F1",
+        "Scores as probabilities",
         "By size",
         "By neighbours",
         "Worst pictures",

@@ -57,6 +57,22 @@ def test_curves_of_nothing_are_drawn_empty(plot, scene) -> None:
     assert plot(analyse_errors([], coco).curves).axes[0].get_xlim() == (0.0, 1.0)
 
 
+@pytest.mark.parametrize("left", ["truth", "predictions", "pictures"])
+def test_with_nothing_on_a_side_everything_is_written_all_the_same(
+    left, scene, tmp_path: Path
+) -> None:
+    coco, results = scene(4)
+    if left != "predictions":
+        results = []
+    if left != "truth":
+        coco["annotations"] = []
+    if left == "pictures":
+        coco["images"] = []
+    files = write_error_analysis(analyse_errors(results, coco), tmp_path).files
+    assert all(path.is_file() for path in files)
+    assert tmp_path / "reliability.png" in files
+
+
 def test_tables_are_whole_and_the_suspects_are_coco(analysis, tmp_path: Path) -> None:
     files = write_tables(analysis, tmp_path)
     assert all(path.is_file() for path in files)

@@ -21,6 +21,7 @@ from maskwright.evaluation.analysis.plots import (
     plot_confusion,
     plot_f1,
     plot_precision_recall,
+    plot_reliability,
     plot_tide,
 )
 from maskwright.files import atomic_write
@@ -94,6 +95,8 @@ def _write_plots(analysis: ErrorAnalysis, folder: Path) -> list[Path]:
         "f1": plot_f1(analysis.curves),
         "breakdown": plot_breakdown(analysis.breakdown),
     }
+    if analysis.calibration is not None:
+        figures["reliability"] = plot_reliability({"scores": analysis.calibration})
     written = []
     for name, figure in figures.items():
         drawn = io.BytesIO()

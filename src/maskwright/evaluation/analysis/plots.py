@@ -117,7 +117,8 @@ def plot_f1(curves: Curves) -> Figure:
         line = axes.plot(curve.scores, curve.f1, label=label, **style)[0]
         if best is not None:
             axes.plot(best.threshold, best.f1, "o", markersize=5, color=line.get_color())
-    axes.set(xlabel="score threshold", ylabel="F1", xlim=(0, 1), ylim=(0, 1.02))
+    highest = max([1.0, *curves.total.scores[:1].tolist()])  # other tools' scores may go beyond 1
+    axes.set(xlabel="score threshold", ylabel="F1", xlim=(0, highest), ylim=(0, 1.02))
     axes.set_title(f"IoU {curves.iou_threshold:g}")
     _legend(axes)
     return figure
@@ -160,7 +161,8 @@ def plot_reliability(reports: Mapping[str, CalibrationReport]) -> Figure:
             if one is not None and one.bins:
                 _plot_reliability(axes, one, f"{title}: {100 * one.ece:.1f} %", colour)
         axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title=name)
-        axes.legend(title="calibration error", fontsize=8, title_fontsize=8, loc="upper left")
+        if axes.get_legend_handles_labels()[1]:
+            axes.legend(title="calibration error", fontsize=8, title_fontsize=8, loc="upper left")
     for axes in panels.flat[len(names) :]:
         axes.set_axis_off()
     figure.supxlabel("score")
@@ -223,4 +225,6 @@ def _figure(
 
 
 def _legend(axes: Axes) -> None:
+    if not axes.get_legend_handles_labels()[1]:
+        return
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)

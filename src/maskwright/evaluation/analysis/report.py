@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from maskwright.evaluation.analysis.breakdown import Breakdown, break_down
+from maskwright.evaluation.analysis.calibration import CalibrationReport, calibration_report
 from maskwright.evaluation.analysis.confusion import ConfusionMatrix, confusion_matrix
 from maskwright.evaluation.analysis.curves import Curves, score_curves
 from maskwright.evaluation.analysis.label_errors import label_suspects
@@ -45,6 +46,7 @@ class ErrorAnalysis:
         confusion: Classes taken for one another.
         curves: Precision and recall against the score.
         breakdown: By size and crowding.
+        calibration: Whether scores are probabilities; None where scores go beyond 1.
         pictures: Every picture, the worst first.
         confident_mistakes: Wrong found objects, the surest first.
         missed: True objects not found, the largest first.
@@ -59,6 +61,7 @@ class ErrorAnalysis:
     confusion: ConfusionMatrix
     curves: Curves
     breakdown: Breakdown
+    calibration: CalibrationReport | None
     pictures: tuple[PictureScore, ...]
     confident_mistakes: tuple[ListedObject, ...]
     missed: tuple[ListedObject, ...]
@@ -75,6 +78,7 @@ class ErrorAnalysis:
             "confusion": self.confusion.as_dict(),
             "curves": self.curves.as_dict(),
             "breakdown": self.breakdown.as_dict(),
+            "calibration": None if self.calibration is None else self.calibration.as_dict(),
             "pictures": [one.as_dict() for one in self.pictures],
             "confident_mistakes": [one.as_dict() for one in self.confident_mistakes],
             "missed": [one.as_dict() for one in self.missed],
@@ -158,6 +162,7 @@ def analyse_objects(
     partner = match_in_class(objects, iou_threshold)
     sure = objects.found.scores >= threshold
     right = np.where(sure, partner, -1)
+    are_probabilities = not (objects.found.scores > 1).any()
     counted = sure & ~lies_in_crowd(objects, partner, iou_threshold)
     return ErrorAnalysis(
         objects=objects,
@@ -173,6 +178,9 @@ def analyse_objects(
             iou_threshold=iou_threshold,
             score_threshold=threshold,
             size_edges=size_edges,
+        ),
+        calibration=(
+            calibration_report(objects, iou_threshold=iou_threshold) if are_probabilities else None
         ),
         pictures=tuple(picture_scores(objects, right, counted)),
         confident_mistakes=tuple(confident_mistakes(objects, tide, limit=limit)),
@@ -200,4 +208,6 @@ def _on_emptiness(objects: FoundAndTrue) -> list[str]:
         notes.append(f"The truth ({objects.truth.source}) holds no single objects.")
     if not len(objects.found):
         notes.append("There are no predictions.")
+    if (objects.found.scores > 1).any():
+        notes.append("Some scores are above 1, so it is not judged whether they are probabilities.")
     return notes

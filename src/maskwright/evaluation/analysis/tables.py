@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from maskwright.evaluation.analysis.breakdown import BreakdownBin
+from maskwright.evaluation.analysis.calibration import CalibrationReport
 from maskwright.evaluation.analysis.confusion import ConfusionMatrix
 from maskwright.evaluation.analysis.curves import ALL_CLASSES, Curves
 from maskwright.evaluation.analysis.listed import ListedObject
@@ -45,6 +46,7 @@ def analysis_tables(analysis: ErrorAnalysis) -> Group:
         *([_class_costs_table(analysis.tide)] if len(analysis.tide.per_class) > 1 else []),
         _confusion_table(analysis.confusion),
         _curve_table(analysis.curves),
+        *([] if analysis.calibration is None else [_calibration_table(analysis.calibration)]),
         _breakdown_table("By size (side in pixels)", breakdown.by_size),
         _breakdown_table("By neighbours", breakdown.by_neighbours),
         _breakdown_table("By overlap with another object", breakdown.by_overlap),
@@ -121,6 +123,19 @@ def _curve_table(curves: Curves) -> Table:
             continue
         ratios = map(_percent, (best.f1, best.precision, best.recall))
         table.add_row(Text(name), str(curve.num_true), f"{best.threshold:.3f}", *ratios)
+    return table
+
+
+def _calibration_table(report: CalibrationReport) -> Table:
+    table = _plain_table("Scores as probabilities, in %")
+    table.add_column("class", overflow="fold", min_width=10)
+    for heading in ("found", "right", "mean error (ECE)", "too sure by"):
+        table.add_column(heading, justify="right")
+    largest = sorted(report.per_class.items(), key=lambda item: -item[1].num_found)
+    for name, one in [(ALL_CLASSES, report.total), *largest[:_MOST_CLASSES]]:
+        bias = "n/a" if not one.num_found else f"{100 * one.bias:+.1f}"
+        counts = (str(one.num_found), str(one.num_right))
+        table.add_row(Text(name), *counts, _percent(one.ece), bias)
     return table
 
 
