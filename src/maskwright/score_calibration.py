@@ -15,7 +15,9 @@ not kept with an object.)
 
 T is above 0, so "temperature" and "logistic" keep the order of the objects of one class, and with
 it every AP. "size" keeps it among objects of one class and size only. Between classes the order
-may change with any method. In float32, scores very close to 0 or 1 may become equal.
+may change with any method. Above 0.9999 probabilities rise more slowly than the sigmoid does:
+nothing is fitted on that many objects, and float32 would run out of numbers below 1, so that the
+surest objects would become equal. (Scores that differ by less than float32 can still tell may.)
 
 Shapes: n objects, k classes.
 """
@@ -40,6 +42,9 @@ CalibrationMethod: TypeAlias = Literal["temperature", "logistic", "size"]
 
 _LEAST = 1e-7
 """Scores are kept this far from 0 and 1, where the logit is infinite; float32 is no finer at 1."""
+
+_LEFT = 1e-4
+"""Chance of being wrong from which on probabilities rise slowly."""
 
 _NAME = re.compile(r"(?:auto:)?(precision|recall)=(0?\.\d+|1(?:\.0*)?)")
 
@@ -108,8 +113,7 @@ class ScoreCalibration:
         if self.method == "size":
             sides = np.log2(np.maximum(areas, 1.0)) / 2
             logits = logits + np.asarray(self.slopes)[labels] * (sides - self.centre)
-        probabilities: np.ndarray = (1 / (1 + np.exp(-logits))).astype(np.float32)
-        return probabilities
+        return _probabilities(logits)
 
     def __call__(self, instances: Instances) -> Instances:
         """Return the objects with calibrated scores, the highest first, equals as they were.
@@ -216,6 +220,14 @@ def logit(scores: np.ndarray) -> Float64[np.ndarray, " n"]:
     p = np.clip(np.asarray(scores, np.float64), _LEAST, 1 - _LEAST)
     logits: np.ndarray = np.log(p) - np.log1p(-p)
     return logits
+
+
+def _probabilities(logits: Float64[np.ndarray, " n"]) -> Float32[np.ndarray, " n"]:
+    """Return the sigmoid up to 0.9999, and from there what nears 1 as 1 / logit."""
+    start = float(np.log1p(-_LEFT) - np.log(_LEFT))
+    sigmoid = 1 / (1 + np.exp(np.clip(-logits, -50, 500)))
+    slower = 1 - _LEFT / (1 + np.maximum(logits - start, 0.0) / 10)
+    return np.where(logits > start, slower, sigmoid).astype(np.float32)
 
 
 def object_areas(instances: Instances) -> Float64[np.ndarray, " n"]:

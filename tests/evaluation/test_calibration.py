@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from maskwright.errors import ConfigError, EvaluationError
+from maskwright.evaluation import evaluate
 from maskwright.evaluation.analysis import (
     calibrated_scores,
     calibration_report,
@@ -108,6 +109,18 @@ def test_the_order_within_a_class_is_kept(method, objects) -> None:
         rows = np.flatnonzero(objects.found.labels == label)
         order = rows[np.argsort(objects.found.scores[rows], kind="stable")]
         assert (np.diff(scores[order]) >= 0).all()
+
+
+@pytest.mark.parametrize("method", ["temperature", "logistic"])
+def test_ap_is_the_same_to_the_last_bit(method) -> None:
+    coco, results = _miscalibrated(7, num_pictures=30, temperatures=(0.25, 4.0))
+    objects = read_found_and_true(results, coco)
+    scores = calibrated_scores(objects, fit_calibration(objects, method=method)[0])
+    again = [
+        results[row] | {"score": float(s)} for row, s in zip(objects.rows, scores, strict=True)
+    ]
+    before, after = (evaluate(each, coco, kinds=("bbox",)) for each in (results, again))
+    assert after.numbers == before.numbers
 
 
 @pytest.mark.parametrize(("binning", "num_bins"), [("equal_mass", 7), ("equal_width", 10)])

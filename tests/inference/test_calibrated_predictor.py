@@ -116,3 +116,11 @@ def test_thresholds_by_class_are_checked(predictor, picture) -> None:
         PostProcessing(score_threshold={"coin": 0.1, "nut": 1.5})
     with pytest.raises(ConfigError, match="no score threshold for the class 'nut'"):
         predictor.predict(picture, score_threshold={"coin": 0.1})
+
+
+def test_sure_objects_keep_their_order_in_float32() -> None:
+    steep = replace(_CALIBRATION, temperatures=(0.1, 0.1), shifts=(0.0, 5.0))
+    scores = np.linspace(0.001, 0.999, 400).astype(np.float32)
+    found = steep.calibrated(scores, np.ones(400, np.int64), np.ones(400))
+    assert (np.diff(found) > 0).all()
+    assert found.max() < 1
