@@ -102,6 +102,8 @@ def errors(
         size_edges=size_edges or None,
         limit=longest_list,
     )
+    if to is not None and not analysis.suspects:
+        print(f"maskwright: no annotation looks doubtful: nothing for {to}", file=sys.stderr)  # noqa: T201
     written = write_error_analysis(analysis, out, dataset=dataset, num_pictures=pictures, to=to)
     if json_:
         numbers = analysis.as_dict() | {"out": str(out)}

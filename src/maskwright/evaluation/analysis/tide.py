@@ -40,7 +40,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Int64
 
 from maskwright.errors import EvaluationError
 from maskwright.evaluation.analysis.matching import (
@@ -50,6 +50,7 @@ from maskwright.evaluation.analysis.matching import (
     owners,
 )
 from maskwright.evaluation.analysis.pairs import FoundAndTrue
+from maskwright.evaluation.analysis.tide_costs import BKG, BOTH, CLS, DUPE, LOC, Mended
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,9 +61,6 @@ ErrorKind: TypeAlias = Literal["Cls", "Loc", "Both", "Dupe", "Bkg", "Miss"]
 
 ERROR_KINDS: tuple[ErrorKind, ...] = ("Cls", "Loc", "Both", "Dupe", "Bkg", "Miss")
 """In the paper's order."""
-
-_CLS, _LOC, _BOTH, _DUPE, _BKG = range(5)
-_RECALLS = np.array([step / 100 for step in range(101)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,10 +154,10 @@ def tide_errors(
     is_free = objects.is_single & (owners(partner, len(objects.truth.objects)) < 0)
     kinds, aims = _name(objects, partner, is_free, iou_threshold, background_iou)
     aimed = np.zeros(len(is_free), bool)
-    aimed[aims[np.isin(kinds, (_LOC, _CLS))]] = True
+    aimed[aims[np.isin(kinds, (LOC, CLS))]] = True
     is_missed = is_free & ~aimed
     is_ignored = lies_in_crowd(objects, partner, iou_threshold)
-    mended = _Mended(objects, partner, kinds, aims, is_free, is_missed, is_ignored)
+    mended = Mended(objects, partner, kinds, aims, is_free, is_missed, is_ignored)
     total, per_class = _numbers(mended)
     return TideErrors(
         kind=objects.kind,
@@ -195,109 +193,13 @@ def _name(
         taken_iou >= iou_threshold,
         any_iou <= background_iou,
     ]
-    kinds = np.select(fits, [_LOC, _CLS, _DUPE, _BKG], _BOTH)
+    kinds = np.select(fits, [LOC, CLS, DUPE, BKG], BOTH)
     aims = np.select(fits[:3], [own, other, taken], -1)
     wrong = partner < 0
     return np.where(wrong, kinds, -1), np.where(wrong, aims, -1)
 
 
-class _Mended:
-    """The AP of each class as things are and with one kind of mistake mended."""
-
-    def __init__(
-        self,
-        objects: FoundAndTrue,
-        partner: np.ndarray,
-        kinds: np.ndarray,
-        aims: np.ndarray,
-        is_free: np.ndarray,
-        is_missed: np.ndarray,
-        is_ignored: np.ndarray,
-    ) -> None:
-        self.class_names = objects.truth.class_names
-        self.labels, self.scores = objects.found.labels, objects.found.scores
-        self.true_labels = objects.truth.objects.labels
-        self.kinds, self.is_ignored, self.is_missed = kinds, is_ignored, is_missed
-        self.is_free, self.is_right = is_free, partner >= 0
-        # Picture by picture and by score within: tidecv's order of objects of equal score.
-        self.place = np.empty(len(partner), np.int64)
-        self.place[np.lexsort((objects.ranks(), objects.found.images))] = np.arange(len(partner))
-        self.num_true = self._per_class(objects.is_single)
-        self.aimed_label = np.where(aims >= 0, np.append(self.true_labels, -1)[aims], -1)
-        self.is_mendable = self._surest(aims)
-
-    def _per_class(self, chosen: np.ndarray) -> np.ndarray:
-        return np.bincount(self.true_labels[chosen], minlength=len(self.class_names))
-
-    def _surest(self, aims: np.ndarray) -> np.ndarray:
-        """Of the Loc and Cls errors that aim at one free object, the surest."""
-        rows = np.flatnonzero(np.isin(self.kinds, (_LOC, _CLS)))
-        rows = rows[self.is_free[aims[rows]]]
-        order = rows[np.lexsort((self.place[rows], -self.scores[rows]))]
-        _, first = np.unique(aims[order], return_index=True)
-        surest = np.zeros(len(aims), bool)
-        surest[order[first]] = True
-        return surest
-
-    def as_is(self) -> np.ndarray:
-        counted = self.is_right | ~self.is_ignored
-        return self._ap(self.labels, self.is_right, counted, self.scores, mended=False)
-
-    def without(self, kind: int) -> np.ndarray:
-        """AP by class with this kind of found object mended."""
-        chosen = self.kinds == kind
-        labels = np.where(chosen & (kind == _CLS), self.aimed_label, self.labels)
-        won = chosen & self.is_mendable
-        counted = self.is_right | won | (~chosen & ~self.is_ignored)
-        return self._ap(labels, self.is_right | won, counted, self.scores)
-
-    def without_false(self) -> np.ndarray:
-        counted = self.is_right | ~self.is_ignored
-        return self._ap(self.labels, self.is_right, counted, self.is_right.astype(np.float64))
-
-    def without_unmatched(self, unmatched: np.ndarray) -> np.ndarray:
-        """AP by class with these true objects taken out."""
-        counted = self.is_right | ~self.is_ignored
-        num_true = self.num_true - self._per_class(unmatched)
-        return self._ap(self.labels, self.is_right, counted, self.scores, num_true=num_true)
-
-    def _ap(
-        self,
-        labels: np.ndarray,
-        is_right: np.ndarray,
-        counted: np.ndarray,
-        scores: np.ndarray,
-        *,
-        num_true: np.ndarray | None = None,
-        mended: bool = True,
-    ) -> Float64[np.ndarray, " k"]:
-        """AP of each class; NaN where there is neither a true nor a counted found object."""
-        num_true = self.num_true if num_true is None else num_true
-        rows = np.flatnonzero(counted)
-        # tidecv puts the objects that were right from the start behind the mended ones.
-        late = self.is_right[rows] & mended
-        rows = rows[np.lexsort((self.place[rows], late, -scores[rows], labels[rows]))]
-        ends = np.searchsorted(labels[rows], np.arange(len(num_true) + 1))
-        return np.array(
-            [
-                _average_precision(is_right[rows[ends[k] : ends[k + 1]]], int(num_true[k]))
-                for k in range(len(num_true))
-            ]
-        )
-
-
-def _average_precision(is_right: Bool[np.ndarray, " d"], num_true: int) -> float:
-    """Mean of the precision at 101 recalls, each the best at that recall or a higher one."""
-    if not num_true:
-        return 0.0 if len(is_right) else np.nan
-    hits = np.cumsum(is_right)
-    precision = hits / np.arange(1, len(hits) + 1)
-    best = np.maximum.accumulate(precision[::-1])[::-1]
-    at = np.searchsorted(hits / num_true, _RECALLS, side="left")
-    return float(np.append(best, 0.0)[at].sum() / len(_RECALLS))
-
-
-def _numbers(mended: _Mended) -> tuple[TideNumbers, dict[str, TideNumbers]]:
+def _numbers(mended: Mended) -> tuple[TideNumbers, dict[str, TideNumbers]]:
     as_is = mended.as_is()
     aps: dict[str, np.ndarray] = {
         name: mended.without(kind) for kind, name in enumerate(ERROR_KINDS[:5])
@@ -309,7 +211,7 @@ def _numbers(mended: _Mended) -> tuple[TideNumbers, dict[str, TideNumbers]]:
     counts = np.zeros((6, k), np.int64)
     wrong = mended.kinds >= 0
     np.add.at(counts, (mended.kinds[wrong], mended.labels[wrong]), 1)
-    counts[5] = mended._per_class(mended.is_missed)
+    counts[5] = mended.per_class(mended.is_missed)
     total = TideNumbers(
         ap=_mean(as_is),
         costs={name: _cost(name, _mean(ap), _mean(as_is)) for name, ap in aps.items()},
