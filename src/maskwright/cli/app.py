@@ -86,6 +86,28 @@ Examples:
     maskwright evaluate --predictions cells.json --data val.json --metrics cells""",
 )
 app.command(
+    "maskwright.cli.errors:errors",
+    name="errors",
+    help="Find out which mistakes a model makes, what they cost and where to look.",
+    help_epilogue="""\
+Examples:
+
+    maskwright errors runs/first/best.safetensors val.json --out mistakes
+    maskwright errors runs/first all.json --subset test --out mistakes --to labelme
+    maskwright errors --predictions results.json --data val.json --out mistakes""",
+)
+app.command(
+    "maskwright.cli.calibrate:calibrate",
+    name="calibrate",
+    help="Make a model's scores probabilities and choose score thresholds.",
+    help_epilogue="""\
+Examples:
+
+    maskwright calibrate runs/first val.json
+    maskwright calibrate runs/first val.json --precision 0.9 --out careful.safetensors
+    maskwright predict careful.safetensors pictures/ --score-threshold auto""",
+)
+app.command(
     "maskwright.cli.compare:compare",
     name="compare",
     help="Train models alike, score and time them, and recommend one.",

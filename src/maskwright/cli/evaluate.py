@@ -74,11 +74,11 @@ def evaluate(
         found = predictions
     else:
         assert model is not None
-        predictor, dataset = _open(model, data, images, subset, weights, device)
+        predictor, dataset = open_model_and_data(model, data, images, subset, weights, device)
         if semantic or not predictor.finds_objects:
             _print([_score_class_maps(predictor, dataset, quiet=json_)], as_json=json_)
             return 0
-        found, truth = _predict(predictor, dataset, quiet=json_), dataset
+        found, truth = predict_all(predictor, dataset, quiet=json_), dataset
     from maskwright import evaluation
 
     families: list[Metrics | CellMetrics | SemanticMetrics] = []
@@ -90,7 +90,7 @@ def evaluate(
     return 0
 
 
-def _open(
+def open_model_and_data(
     model: str,
     data: Path,
     images: Path | None,
@@ -104,12 +104,17 @@ def _open(
     predictor = load(model, weights=weights, device=device)
     dataset = open_dataset(data, images=images)
     if subset is not None:
-        run = Path(model) if Path(model).is_dir() else Path(model).parent
-        dataset = _subset(dataset, run / "split.json", subset)
+        dataset = open_subset(dataset, model, subset)
     return predictor, dataset
 
 
-def _predict(predictor: Predictor, dataset: Dataset, *, quiet: bool) -> PredictionSource:
+def open_subset(dataset: Dataset, model: str, name: str) -> Dataset:
+    """Return the pictures that the model's run used for this."""
+    run = Path(model) if Path(model).is_dir() else Path(model).parent
+    return _subset(dataset, run / "split.json", name)
+
+
+def predict_all(predictor: Predictor, dataset: Dataset, *, quiet: bool) -> PredictionSource:
     """Return what the model finds on every picture."""
     from maskwright.cli.progress import pictures_bar
     from maskwright.recipes import predict_dataset
