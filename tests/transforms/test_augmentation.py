@@ -115,13 +115,15 @@ def test_crowds_and_labels_follow_their_masks() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"horizontal_flip": 1.5}, "horizontal_flip must be from 0 to 1.0, got 1.5"),
-        ({"rotation": -3.0}, "rotation must be from 0 to 180"),
-        ({"hue": 0.6}, "hue must be from 0 to 0.5"),
-        ({"brightness": float("nan")}, "brightness must be"),
-        ({"scale": (0.0, 1.0)}, "scale must be"),
-        ({"scale": (2.0, 1.0)}, "scale must be"),
-        ({"crop": (0, 5)}, "crop must be"),
+        ({"horizontal_flip": 1.5}, r"Augmentation.horizontal_flip: .* equal to 1, got 1.5"),
+        ({"rotation": -3.0}, r"rotation: .* greater than or equal to 0, got -3"),
+        ({"hue": 0.6}, r"hue: .* less than or equal to 0.5"),
+        ({"brightness": float("nan")}, r"brightness: .*, got nan"),
+        ({"scale": (0.0, 1.0)}, r"scale: .* greater than 0"),
+        ({"scale": (2.0, 1.0)}, r"scale must be \(low, high\)"),
+        ({"crop": (0, 5)}, r"crop: .* greater than or equal to 1"),
+        ({"perspective": 0.5}, r"perspective: .* less than or equal to 0.4"),
+        ({"fill": (0, 0, 256)}, r"fill: .* less than or equal to 255"),
     ],
 )
 def test_values_out_of_range_are_refused(options: dict, message: str) -> None:

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from maskwright.transforms.augmentation import Augmentation, resize_sample
+from maskwright.transforms.cut_out import CutOut
+from maskwright.transforms.degradations import JPEG, Blur, Noise
 from maskwright.transforms.geometry import FILL, warp_image, warp_instances
+from maskwright.transforms.mixing import CopyPaste, MixUp, Mosaic, Partner
 from maskwright.transforms.photometric import shift_colours
 from maskwright.transforms.resize import resized_size
+from maskwright.transforms.user_transform import Transform, with_pixels
 
 __all__ = [
     "FILL",
+    "JPEG",
     "Augmentation",
+    "Blur",
+    "CopyPaste",
+    "CutOut",
+    "MixUp",
+    "Mosaic",
+    "Noise",
+    "Partner",
+    "Transform",
     "resize_sample",
     "resized_size",
     "shift_colours",
     "warp_image",
     "warp_instances",
+    "with_pixels",
 ]

@@ -1,6 +1,6 @@
-"""Affine maps of pictures and masks, composed before anything is resampled.
+"""Maps of pictures and masks, composed before anything is resampled.
 
-A map is a (3, 3) float64 matrix that takes homogeneous points (x, y, 1) of the source picture to
+A map is a homography, a (3, 3) float64 matrix that takes homogeneous points (x, y, 1) of the source picture to
 the target picture. Points are in pixels with pixel (row i, column j) covering [j, j + 1) x
 [i, i + 1), so the centre of the first pixel is (0.5, 0.5) and mirroring a picture of width w is
 x -> w - x. Maps compose by `@`, the last one on the left.
@@ -21,8 +21,10 @@ from maskwright.structures import Instances, Size
 
 __all__ = [
     "FILL",
+    "blank",
     "flip_horizontal",
     "flip_vertical",
+    "move_corners",
     "rotate",
     "scale",
     "translate",
@@ -64,6 +66,30 @@ def rotate(degrees: float, centre: tuple[float, float]) -> Matrix:
     return about
 
 
+def move_corners(size: Size, shifts: Float64[np.ndarray, "4 2"]) -> Matrix:
+    """Move the corners of a picture: top left, top right, bottom right, bottom left.
+
+    Args:
+        size: (height, width) of the picture.
+        shifts: (x, y) of each corner in pixels; by less than half a side each, no corner comes
+            to lie between the others, and all of the picture stays before the horizon.
+    """
+    height, width = size
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
+    rows, wanted = [], []
+    for (x, y), (u, v) in zip(corners, corners + shifts, strict=True):
+        rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
+        wanted += [u, v]
+    return np.append(np.linalg.solve(np.array(rows), wanted), 1.0).reshape(3, 3)
+
+
+def blank(size: Size, fill: tuple[int, int, int]) -> UInt8[np.ndarray, "h w 3"]:
+    """A picture of one colour."""
+    canvas = np.empty((*size, 3), np.uint8)
+    cv2.rectangle(canvas, (0, 0), (size[1], size[0]), fill, cv2.FILLED)
+    return canvas
+
+
 def warp_image(
     image: UInt8[np.ndarray, "h w 3"],
     matrix: Matrix,
@@ -87,18 +113,16 @@ def warp_image(
     if (whole := _resize_whole(image, matrix, image_size)) is not None:
         return whole
     target_to_source = translate(-0.5, -0.5) @ np.linalg.inv(matrix) @ translate(0.5, 0.5)
-    warped: np.ndarray = cv2.warpAffine(
-        image,
-        target_to_source[:2],
-        (width, height),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    starts, stops = _inside(matrix, image.shape[:2], image_size)
-    if starts.any() or (stops < width).any():
-        for row, start, stop in zip(warped, starts.tolist(), stops.tolist(), strict=True):
-            row[:start] = fill
-            row[stop:] = fill
+    options = {
+        "flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        "borderMode": cv2.BORDER_REPLICATE,
+    }
+    warped: np.ndarray
+    if _is_affine(matrix):
+        warped = cv2.warpAffine(image, target_to_source[:2], (width, height), **options)
+    else:
+        warped = cv2.warpPerspective(image, target_to_source, (width, height), **options)
+    _fill_outside(warped, *_inside(matrix, image.shape[:2], image_size), fill)
     return warped
 
 
@@ -118,7 +142,10 @@ def warp_instances(targets: Instances, matrix: Matrix, image_size: Size) -> Inst
     """
     if targets.masks is None:
         raise ValueError("objects must have masks to be warped, got boxes alone")
-    masks = targets.masks.warp_affine(matrix[:2], image_size)
+    if _is_affine(matrix):
+        masks = targets.masks.warp_affine(matrix[:2], image_size)
+    else:
+        masks = targets.masks.warp_perspective(matrix, image_size)
     kept = np.flatnonzero(masks.area > 0)
     if len(kept) < len(masks):
         masks = masks[kept]
@@ -142,10 +169,11 @@ def _resize_whole(
     It may differ from the other way by one grey level. None where the map is another one.
     """
     height, width = image.shape[:2]
+    if matrix[0, 1] or matrix[1, 0] or not _is_affine(matrix):
+        return None
     corners = matrix[:2] @ np.array([[0, width], [0, height], [1, 1]])
     x1, y1, x2, y2 = corners.T.ravel()
-    is_whole = np.allclose(np.sort([[x1, x2], [y1, y2]]), [[0, image_size[1]], [0, image_size[0]]])
-    if matrix[0, 1] or matrix[1, 0] or not is_whole:
+    if not np.allclose(np.sort([[x1, x2], [y1, y2]]), [[0, image_size[1]], [0, image_size[0]]]):
         return None
     resized: np.ndarray = image
     if (height, width) != image_size:
@@ -157,6 +185,32 @@ def _resize_whole(
     return image.copy() if resized is image else resized
 
 
+def _is_affine(matrix: Matrix) -> bool:
+    return matrix[2].tolist() == [0, 0, 1]
+
+
+def _fill_outside(
+    image: UInt8[np.ndarray, "H W 3"],
+    starts: Int64[np.ndarray, " H"],
+    stops: Int64[np.ndarray, " H"],
+    fill: tuple[int, int, int],
+) -> None:
+    """Paint, in place, what lies left of `starts` and right of `stops` in each row."""
+    height, width = image.shape[:2]
+    if not starts.any() and (stops == width).all():
+        return
+    # Rows that are alike, which is all but a few where nothing turns, are painted at once.
+    changes = np.flatnonzero((np.diff(starts) != 0) | (np.diff(stops) != 0)) + 1
+    tops = np.concatenate([[0], changes]).tolist()
+    bottoms = np.concatenate([changes, [height]]).tolist()
+    for top, bottom in zip(tops, bottoms, strict=True):
+        start, stop = int(starts[top]), int(stops[top])
+        if start:
+            cv2.rectangle(image, (0, top), (start - 1, bottom - 1), fill, cv2.FILLED)
+        if stop < width:
+            cv2.rectangle(image, (stop, top), (width - 1, bottom - 1), fill, cv2.FILLED)
+
+
 def _inside(
     matrix: Matrix, source_size: Size, target_size: Size
 ) -> tuple[Int64[np.ndarray, " H"], Int64[np.ndarray, " H"]]:
@@ -164,14 +218,22 @@ def _inside(
     inverse = np.linalg.inv(matrix)
     y = np.arange(target_size[0]) + 0.5
     low, high = np.full(len(y), -np.inf), np.full(len(y), np.inf)
+    # The third coordinate, positive wherever the source can be seen from.
+    depth_slope, depth = inverse[2, 0], inverse[2, 1] * y + inverse[2, 2]
     for (slope, across, offset), extent in zip(inverse[:2], source_size[::-1], strict=True):
-        # 0 <= slope * x + rest < extent
+        # 0 <= (slope * x + rest) / (depth_slope * x + depth) < extent, as two bounds
         rest = across * y + offset
-        if abs(slope) < 1e-12:
-            low[(rest < 0) | (rest >= extent)] = np.inf
-            continue
-        bounds = np.sort(np.stack([-rest / slope, (extent - rest) / slope]), axis=0)
-        low, high = np.maximum(low, bounds[0]), np.minimum(high, bounds[1])
+        for bound_slope, bound_rest, beyond in (
+            (slope, rest, rest < 0),
+            (extent * depth_slope - slope, extent * depth - rest, rest >= extent * depth),
+        ):
+            # bound_slope * x + bound_rest must be positive
+            if abs(bound_slope) < 1e-12:
+                low[beyond] = np.inf
+            elif bound_slope > 0:
+                low = np.maximum(low, -bound_rest / bound_slope)
+            else:
+                high = np.minimum(high, -bound_rest / bound_slope)
     # A billionth of a pixel, so that rounding does not cut the border of an exact fit.
     starts = np.clip(np.ceil(low - 0.5 - 1e-9), 0, target_size[1])
     stops = np.clip(np.ceil(high - 0.5 - 1e-9), starts, target_size[1])
