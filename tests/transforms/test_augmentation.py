@@ -123,7 +123,6 @@ def test_crowds_and_labels_follow_their_masks() -> None:
         ({"scale": (2.0, 1.0)}, r"scale must be \(low, high\)"),
         ({"crop": (0, 5)}, r"crop: .* greater than or equal to 1"),
         ({"perspective": 0.5}, r"perspective: .* less than or equal to 0.4"),
-        ({"fill": (0, 0, 256)}, r"fill: .* less than or equal to 255"),
     ],
 )
 def test_values_out_of_range_are_refused(options: dict, message: str) -> None:

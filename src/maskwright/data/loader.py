@@ -13,7 +13,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import final
+from typing import Protocol, final
 
 import cv2
 import numpy as np
@@ -26,16 +26,13 @@ from maskwright.data.dataset import Dataset
 from maskwright.errors import ConfigError, DataError, MaskwrightError
 from maskwright.masks import Masks
 from maskwright.structures import Batch, Instances, Sample, Size
-from maskwright.transforms import Augmentation, resize_sample
+from maskwright.transforms import Augmentation, Partner, Transform, resize_sample
 
 __all__ = ["Loader", "Transform"]
 
-Transform = Callable[[Sample, np.random.Generator], Sample]
-"""What makes a sample of the dataset into one of a batch; randomness from the generator only."""
-
 # Last words of the seeds, so that no two kinds of generator share one. They are not 0, for NumPy
 # takes missing words of a seed for zeros.
-_SHUFFLE, _SAMPLE = 1, 2
+_SHUFFLE, _SAMPLE, _BEFORE = 1, 2, 3
 
 
 @final
@@ -51,6 +48,10 @@ class Loader:
             keeps the aspect.
         augmentation: Random changes; None only resizes.
         transform: Takes the place of resize and augmentation.
+        before_resize: A transform of yours that every picture goes through first, also those that
+            mosaic, copy-paste and mixup draw. See docs/augmentation.md.
+        is_mixing: Whether mosaic, copy-paste and mixup may happen in a step, asked in this
+            process when the step is handed to the workers; None lets them always.
         seed: Decides order and augmentation.
         num_workers: Processes that read ahead; 0 reads in this one.
         shuffle: Whether each epoch has an order of its own.
@@ -77,6 +78,8 @@ class Loader:
         fixed_size: Size | None = None,
         augmentation: Augmentation | None = None,
         transform: Transform | None = None,
+        before_resize: Transform | None = None,
+        is_mixing: Callable[[int], bool] | None = None,
         seed: int = 0,
         num_workers: int = 0,
         shuffle: bool = True,
@@ -102,10 +105,22 @@ class Loader:
         if transform is not None and augmentation is not None:
             raise ConfigError("transform takes the place of augmentation: give one of them")
         self._dataset = dataset
-        self._transform = transform or _make_transform(
-            augmentation, short_side, long_side, fixed_size
+        self._before_resize = before_resize
+        self._transform = (
+            partial(_ignore_others, transform)
+            if transform is not None
+            else _make_transform(augmentation, short_side, long_side, fixed_size)
         )
-        self._stream = _Stream(len(dataset), batch_size, seed, shuffle, epochs, start_step)
+        mixes = augmentation is not None and augmentation.mixes
+        self._stream = _Stream(
+            len(dataset),
+            batch_size,
+            seed,
+            shuffle,
+            epochs,
+            start_step,
+            (is_mixing or _always) if mixes else None,
+        )
         self._num_workers = num_workers
         self._size_divisor = size_divisor
         self._seed = seed
@@ -136,6 +151,7 @@ class Loader:
             _Reader(
                 self._dataset,
                 self._transform,
+                self._before_resize,
                 self._seed,
                 self._cache_bytes // max(1, self._num_workers),
             ),
@@ -152,8 +168,17 @@ class Loader:
             yield _unpack(packed, self._dataset)
 
 
+@dataclass(frozen=True)
+class _Place:
+    """What a worker must know of one place in the stream."""
+
+    epoch: int
+    index: int
+    mixes: bool
+
+
 class _Stream:
-    """Yields per batch the (epoch, picture) pairs of its places in the stream."""
+    """Yields per batch its places in the stream."""
 
     def __init__(
         self,
@@ -163,6 +188,7 @@ class _Stream:
         shuffle: bool,
         epochs: int | None,
         start_step: int,
+        is_mixing: Callable[[int], bool] | None,
     ) -> None:
         self.batch_size = batch_size
         self.start_step = start_step
@@ -171,19 +197,21 @@ class _Stream:
         self._end = None if epochs is None else epochs * num_images
         self._seed = seed
         self._shuffle = shuffle
+        self._is_mixing = is_mixing
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[_Place]]:
         place = self.start_step * self.batch_size
         order_epoch, order = -1, np.arange(self._num_images)
         while self._end is None or place < self._end:
             stop = place + self.batch_size
             batch = []
+            mixes = self._is_mixing is not None and self._is_mixing(place // self.batch_size)
             for position in range(place, stop if self._end is None else min(stop, self._end)):
                 epoch, index = divmod(position, self._num_images)
                 if self._shuffle and epoch != order_epoch:
                     rng = np.random.default_rng((self._seed, epoch, _SHUFFLE))
                     order_epoch, order = epoch, rng.permutation(self._num_images)
-                batch.append((epoch, int(order[index])))
+                batch.append(_Place(epoch, int(order[index]), mixes))
             yield batch
             place = stop
 
@@ -191,22 +219,38 @@ class _Stream:
 class _Reader(TorchDataset):
     """Reads and transforms one picture of the stream; lives in the workers."""
 
-    def __init__(self, dataset: Dataset, transform: Transform, seed: int, cache_bytes: int) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        transform: _MixingTransform,
+        before_resize: Transform | None,
+        seed: int,
+        cache_bytes: int,
+    ) -> None:
         self._dataset = dataset
         self._transform = transform
+        self._before_resize = before_resize
         self._seed = seed
         self._free_bytes = cache_bytes
         self._cache: dict[int, UInt8[np.ndarray, "h w 3"]] = {}
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Sample, Size] | MaskwrightError:
-        epoch, index = key
-        rng = np.random.default_rng((self._seed, epoch, index, _SAMPLE))
+    def __getitem__(self, place: _Place) -> tuple[Sample, Size] | MaskwrightError:
+        words = self._seed, place.epoch, place.index
+        rng = np.random.default_rng((*words, _SAMPLE))
         try:
-            sample = self._read(index)
-            return self._transform(sample, rng), sample.targets.image_size
+            sample = self._read(place.index)
+            original_size = sample.targets.image_size
+            if self._before_resize is not None:
+                sample = self._before_resize(sample, np.random.default_rng((*words, _BEFORE)))
+            partner = self._draw_partner if place.mixes else None
+            return self._transform(sample, rng, partner=partner), original_size
         except MaskwrightError as error:
             # Handed over as a value: raised here, DataLoader would bury it in its own text.
             return error
+
+    def _draw_partner(self, rng: np.random.Generator) -> Sample:
+        sample = self._read(int(rng.integers(len(self._dataset))))
+        return sample if self._before_resize is None else self._before_resize(sample, rng)
 
     def _read(self, index: int) -> Sample:
         if index in self._cache:
@@ -236,9 +280,29 @@ class _PackedBatch:
     targets: list[_PackedTargets]
 
 
+class _MixingTransform(Protocol):
+    """A transform that may ask for other pictures."""
+
+    def __call__(
+        self, sample: Sample, rng: np.random.Generator, *, partner: Partner | None
+    ) -> Sample: ...
+
+
+def _ignore_others(
+    transform: Transform, sample: Sample, rng: np.random.Generator, *, partner: Partner | None
+) -> Sample:
+    del partner
+    return transform(sample, rng)
+
+
+def _always(step: int) -> bool:
+    del step
+    return True
+
+
 def _make_transform(
     augmentation: Augmentation | None, short_side: int, long_side: int, fixed_size: Size | None
-) -> Transform:
+) -> _MixingTransform:
     apply = _resize if augmentation is None else augmentation.apply
     return partial(apply, short_side=short_side, long_side=long_side, fixed_size=fixed_size)
 
@@ -250,8 +314,9 @@ def _resize(
     short_side: int,
     long_side: int,
     fixed_size: Size | None,
+    partner: Partner | None,
 ) -> Sample:
-    del rng  # a transform is handed one; a resize needs none
+    del rng, partner  # a transform is handed them; a resize needs none
     return resize_sample(sample, short_side=short_side, long_side=long_side, fixed_size=fixed_size)
 
 

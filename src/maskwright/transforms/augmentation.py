@@ -32,7 +32,6 @@ from maskwright.transforms.geometry import (
 )
 from maskwright.transforms.mixing import CopyPaste, MixUp, Mosaic, Partner
 from maskwright.transforms.options import (
-    ByteColour,
     Positive,
     PositiveCount,
     Probability,
@@ -74,7 +73,7 @@ class Augmentation:
         saturation: Likewise.
         hue: Largest change either way, in turns, 0 to 0.5.
         colour_probability: How often colours change.
-        fill: RGB of what comes in from outside the picture.
+        fill: What comes in from outside the picture, a value per channel; its mean as a rule.
         mosaic: Four pictures in one.
         copy_paste: Objects of other pictures pasted over.
         cut_out: Rectangles painted over.
@@ -105,7 +104,7 @@ class Augmentation:
     saturation: Share = 0.0
     hue: _Hue = 0.0
     colour_probability: Probability = 1.0
-    fill: ByteColour = FILL
+    fill: tuple[float, ...] = FILL
     mosaic: Mosaic = field(default_factory=Mosaic)
     copy_paste: CopyPaste = field(default_factory=CopyPaste)
     cut_out: CutOut = field(default_factory=CutOut)

@@ -53,7 +53,7 @@ class Chances:
 
     def happens(self, name: str, probability: float) -> bool:
         """Whether what has this probability happens to this picture."""
-        return self._gates[name] < probability
+        return bool(self._gates[name] < probability)
 
     def generator(self, name: str) -> np.random.Generator:
         """The generator for how it happens."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-import cv2
 import numpy as np
 from jaxtyping import Int64
 from pydantic import Field
@@ -14,6 +13,7 @@ from maskwright.errors import ConfigError
 from maskwright.masks import Masks
 from maskwright.structures import Sample, Size
 from maskwright.transforms.covering import cover_instances
+from maskwright.transforms.geometry import Fill, paint
 from maskwright.transforms.options import PositiveCount, Probability, check_options
 
 __all__ = ["CutOut"]
@@ -47,14 +47,12 @@ class CutOut:
                 'CutOut.hidden: "keep" needs truth "whole": of a hidden object nothing is visible'
             )
 
-    def apply(
-        self, sample: Sample, rng: np.random.Generator, *, fill: tuple[int, int, int]
-    ) -> Sample:
+    def apply(self, sample: Sample, rng: np.random.Generator, *, fill: Fill) -> Sample:
         """Return the sample with one draw of rectangles in the colour `fill`."""
         boxes = self.draw_boxes(sample.targets.image_size, rng)
         image = sample.image.copy()
         for x1, y1, x2, y2 in boxes.tolist():
-            cv2.rectangle(image, (x1, y1), (x2 - 1, y2 - 1), fill, cv2.FILLED)
+            paint(image, (x1, y1, x2, y2), fill)
         cover = Masks.from_boxes(boxes, sample.targets.image_size).union()
         targets = cover_instances(
             sample.targets,

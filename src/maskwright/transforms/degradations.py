@@ -12,13 +12,13 @@ from typing import Annotated
 
 import cv2
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float64, Shaped
 from pydantic import Field
 
 from maskwright.errors import ImageError
 from maskwright.transforms.options import Positive, Probability, check_options
 
-__all__ = ["Blur", "JPEG", "Noise"]
+__all__ = ["JPEG", "Blur", "Noise"]
 
 _Quality = Annotated[int, Field(ge=1, le=100)]
 
@@ -40,8 +40,8 @@ class Blur:
         check_options(self, ranges=("sigma",))
 
     def apply(
-        self, image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator
-    ) -> UInt8[np.ndarray, "h w 3"]:
+        self, image: Shaped[np.ndarray, "h w c"], rng: np.random.Generator
+    ) -> Shaped[np.ndarray, "h w c"]:
         """Return the picture blurred by one draw."""
         sigma = rng.uniform(*self.sigma)
         side = 2 * int(np.ceil(3 * sigma)) + 1  # three deviations each way hold 99.7 %
@@ -57,7 +57,8 @@ class Noise:
 
     Args:
         probability: How often.
-        sigma: Range of the standard deviation in grey levels of 255.
+        sigma: Range of the standard deviation in grey levels of 255; where values are not bytes,
+            in 255ths of the picture's own range.
     """
 
     probability: Probability = 0.0
@@ -67,13 +68,15 @@ class Noise:
         check_options(self, ranges=("sigma",))
 
     def apply(
-        self, image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator
-    ) -> UInt8[np.ndarray, "h w 3"]:
+        self, image: Shaped[np.ndarray, "h w c"], rng: np.random.Generator
+    ) -> Shaped[np.ndarray, "h w c"]:
         """Return the picture with noise of one draw, rounded and clipped once."""
         sigma = rng.uniform(*self.sigma)
         # A byte chooses one of the 256 quantiles: ten times quicker than normal numbers, and
         # after rounding to grey levels not to be told from them (cut at 2.9 deviations).
         chosen = np.frombuffer(rng.bytes(image.size), np.uint8).reshape(image.shape)
+        if image.dtype != np.uint8:
+            return _with_noise(image, sigma * _quantiles()[chosen])
         levels = np.rint(sigma * _quantiles()).astype(np.int16)
         noisy: np.ndarray = cv2.add(image, cv2.LUT(chosen, levels), dtype=cv2.CV_8U)
         return noisy
@@ -82,6 +85,8 @@ class Noise:
 @dataclass(frozen=True, kw_only=True)
 class JPEG:
     """Compression to JPEG and back: blocks and ringing of pictures from the web or a camera.
+
+    Pictures that JPEG does not hold, of other than three channels of bytes, stay as they are.
 
     Args:
         probability: How often.
@@ -95,13 +100,15 @@ class JPEG:
         check_options(self, ranges=("quality",))
 
     def apply(
-        self, image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator
-    ) -> UInt8[np.ndarray, "h w 3"]:
+        self, image: Shaped[np.ndarray, "h w c"], rng: np.random.Generator
+    ) -> Shaped[np.ndarray, "h w c"]:
         """Return the picture after one draw of compression.
 
         Raises:
             ImageError: The picture is larger than JPEG can hold (65,535 pixels a side).
         """
+        if image.dtype != np.uint8 or image.shape[2] != 3:
+            return image
         quality = int(rng.integers(self.quality[0], self.quality[1] + 1))
         is_written, data = cv2.imencode(
             ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
@@ -110,12 +117,26 @@ class JPEG:
             raise ImageError(
                 f"a picture of {image.shape[:2]} (height, width) is too large for JPEG"
             )
-        read: np.ndarray = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+        read = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+        assert read is not None
         return read
+
+
+def _with_noise(
+    image: Shaped[np.ndarray, "h w c"], noise: Float64[np.ndarray, "h w c"]
+) -> Shaped[np.ndarray, "h w c"]:
+    """Values of more than a byte with noise in 255ths of their range; floats are not clipped."""
+    noisy = image + noise * (float(image.max()) - float(image.min())) / 255
+    if image.dtype.kind == "f":
+        return noisy.astype(image.dtype)
+    limits = np.iinfo(image.dtype)
+    limited: np.ndarray = np.rint(noisy).clip(limits.min, limits.max).astype(image.dtype)
+    return limited
 
 
 @cache
 def _quantiles() -> Float64[np.ndarray, " 256"]:
     """The middles of 256 equally likely slices of the standard normal, scaled to deviation 1."""
     middles = [NormalDist().inv_cdf((k + 0.5) / 256) for k in range(256)]
-    return np.array(middles) / np.std(middles)
+    quantiles: np.ndarray = np.array(middles) / np.std(middles)
+    return quantiles

@@ -19,7 +19,7 @@ from pydantic import Field
 from maskwright.masks import Masks
 from maskwright.structures import Instances, Sample, Size
 from maskwright.transforms.covering import cover_instances, join_instances
-from maskwright.transforms.geometry import blank
+from maskwright.transforms.geometry import Fill, blank
 from maskwright.transforms.options import Positive, PositiveCount, Probability, check_options
 
 __all__ = ["CopyPaste", "MixUp", "Mosaic", "Partner", "See"]
@@ -67,7 +67,7 @@ class Mosaic:
         frame: Size,
         see: See,
         partner: Partner,
-        fill: tuple[int, int, int],
+        fill: Fill,
     ) -> Sample:
         """Return a picture of the size `frame` of this one and three others.
 
@@ -77,7 +77,7 @@ class Mosaic:
             frame: (height, width) of the result.
             see: See `See`.
             partner: See `Partner`.
-            fill: RGB where no picture is.
+            fill: Value per channel where no picture is.
         """
         height, width = frame
         if min(frame) < 2:  # no room for four
@@ -85,7 +85,7 @@ class Mosaic:
         x, y = (np.rint(rng.uniform(*self.centre, 2) * [width, height])).astype(int).tolist()
         x, y = min(max(x, 1), width - 1), min(max(y, 1), height - 1)
         sources = [sample, *(partner(rng) for _ in range(3))]
-        canvas, parts = blank(frame, fill), []
+        canvas, parts = blank(frame, fill, sample.image), []
         for place, quarter in zip(rng.permutation(4).tolist(), range(4), strict=True):
             is_right, is_low = quarter % 2, quarter // 2
             window = (height - y if is_low else y, width - x if is_right else x)

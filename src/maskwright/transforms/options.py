@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Hashable
 from functools import cache
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, cast, get_type_hints
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from maskwright.errors import ConfigError
 
-__all__ = ["ByteColour", "Positive", "PositiveCount", "Probability", "Share", "check_options"]
+__all__ = ["Positive", "PositiveCount", "Probability", "Share", "check_options"]
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 """0 never, 1 always."""
@@ -23,11 +24,6 @@ Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 
 PositiveCount = Annotated[int, Field(ge=1)]
 """An integer from 1."""
-
-_Byte = Annotated[int, Field(ge=0, le=255)]
-
-ByteColour = tuple[_Byte, _Byte, _Byte]
-"""RGB, 0 to 255 each."""
 
 
 def check_options(options: Any, *, ranges: tuple[str, ...] = ()) -> None:
@@ -42,7 +38,7 @@ def check_options(options: Any, *, ranges: tuple[str, ...] = ()) -> None:
     Raises:
         ConfigError: A value outside its range, named.
     """
-    for name, adapter in _adapters(type(options)).items():
+    for name, adapter in _adapters(cast("Hashable", type(options))).items():
         value = getattr(options, name)
         try:
             object.__setattr__(options, name, adapter.validate_python(value))

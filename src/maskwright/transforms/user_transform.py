@@ -27,7 +27,7 @@ def with_pixels(sample: Sample, image: Any, masks: Sequence[Any] | Any) -> Sampl
 
     Args:
         sample: The sample as it was.
-        image: (h, w, 3) uint8 RGB.
+        image: (h, w, c), with the channels and the type of the sample's.
         masks: One (h, w) mask per object of the sample, in their order, or an (n, h, w) array.
 
     Raises:
@@ -46,9 +46,10 @@ def with_pixels(sample: Sample, image: Any, masks: Sequence[Any] | Any) -> Sampl
     ([[1.0, 0.0, 3.0, 1.0]], [4])
     """
     picture = np.ascontiguousarray(image)
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+    channels, values = sample.image.shape[2], sample.image.dtype
+    if picture.dtype != values or picture.ndim != 3 or picture.shape[2] != channels:
         raise ConfigError(
-            f"{sample.name}: the new picture must be (h, w, 3) uint8 RGB, "
+            f"{sample.name}: the new picture must be (h, w, {channels}) {values}, as it was, "
             f"got {picture.shape} {picture.dtype}"
         )
     if len(masks) != len(sample.targets):
