@@ -13,26 +13,25 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol, final
+from typing import final
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import UInt8
 from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
 
 from maskwright.data.dataset import Dataset
+from maskwright.data.sample_reader import Place, SampleReader, choose_transform
 from maskwright.errors import ConfigError, DataError, MaskwrightError
 from maskwright.masks import Masks
 from maskwright.structures import Batch, Instances, Sample, Size
-from maskwright.transforms import Augmentation, Partner, Transform, resize_sample
+from maskwright.transforms import Augmentation, Transform
 
 __all__ = ["Loader", "Transform"]
 
-# Last words of the seeds, so that no two kinds of generator share one. They are not 0, for NumPy
-# takes missing words of a seed for zeros.
-_SHUFFLE, _SAMPLE, _BEFORE = 1, 2, 3
+# Last word of the seeds of orders, so that no two kinds of generator share one (see
+# `sample_reader.py`). It is not 0, for NumPy takes missing words of a seed for zeros.
+_SHUFFLE = 1
 
 
 @final
@@ -106,10 +105,12 @@ class Loader:
             raise ConfigError("transform takes the place of augmentation: give one of them")
         self._dataset = dataset
         self._before_resize = before_resize
-        self._transform = (
-            partial(_ignore_others, transform)
-            if transform is not None
-            else _make_transform(augmentation, short_side, long_side, fixed_size)
+        self._transform = choose_transform(
+            transform,
+            augmentation,
+            short_side=short_side,
+            long_side=long_side,
+            fixed_size=fixed_size,
         )
         mixes = augmentation is not None and augmentation.mixes
         self._stream = _Stream(
@@ -148,12 +149,12 @@ class Loader:
             DataError: A picture or its annotation cannot be read.
         """
         loader = DataLoader(
-            _Reader(
+            SampleReader(
                 self._dataset,
                 self._transform,
-                self._before_resize,
-                self._seed,
-                self._cache_bytes // max(1, self._num_workers),
+                before_resize=self._before_resize,
+                seed=self._seed,
+                cache_bytes=self._cache_bytes // max(1, self._num_workers),
             ),
             batch_sampler=self._stream,
             num_workers=self._num_workers,
@@ -166,15 +167,6 @@ class Loader:
             if isinstance(packed, MaskwrightError):
                 raise packed
             yield _unpack(packed, self._dataset)
-
-
-@dataclass(frozen=True)
-class _Place:
-    """What a worker must know of one place in the stream."""
-
-    epoch: int
-    index: int
-    mixes: bool
 
 
 class _Stream:
@@ -199,7 +191,7 @@ class _Stream:
         self._shuffle = shuffle
         self._is_mixing = is_mixing
 
-    def __iter__(self) -> Iterator[list[_Place]]:
+    def __iter__(self) -> Iterator[list[Place]]:
         place = self.start_step * self.batch_size
         order_epoch, order = -1, np.arange(self._num_images)
         while self._end is None or place < self._end:
@@ -211,56 +203,9 @@ class _Stream:
                 if self._shuffle and epoch != order_epoch:
                     rng = np.random.default_rng((self._seed, epoch, _SHUFFLE))
                     order_epoch, order = epoch, rng.permutation(self._num_images)
-                batch.append(_Place(epoch, int(order[index]), mixes))
+                batch.append(Place(epoch, int(order[index]), mixes))
             yield batch
             place = stop
-
-
-class _Reader(TorchDataset):
-    """Reads and transforms one picture of the stream; lives in the workers."""
-
-    def __init__(
-        self,
-        dataset: Dataset,
-        transform: _MixingTransform,
-        before_resize: Transform | None,
-        seed: int,
-        cache_bytes: int,
-    ) -> None:
-        self._dataset = dataset
-        self._transform = transform
-        self._before_resize = before_resize
-        self._seed = seed
-        self._free_bytes = cache_bytes
-        self._cache: dict[int, UInt8[np.ndarray, "h w 3"]] = {}
-
-    def __getitem__(self, place: _Place) -> tuple[Sample, Size] | MaskwrightError:
-        words = self._seed, place.epoch, place.index
-        rng = np.random.default_rng((*words, _SAMPLE))
-        try:
-            sample = self._read(place.index)
-            original_size = sample.targets.image_size
-            if self._before_resize is not None:
-                sample = self._before_resize(sample, np.random.default_rng((*words, _BEFORE)))
-            partner = self._draw_partner if place.mixes else None
-            return self._transform(sample, rng, partner=partner), original_size
-        except MaskwrightError as error:
-            # Handed over as a value: raised here, DataLoader would bury it in its own text.
-            return error
-
-    def _draw_partner(self, rng: np.random.Generator) -> Sample:
-        sample = self._read(int(rng.integers(len(self._dataset))))
-        return sample if self._before_resize is None else self._before_resize(sample, rng)
-
-    def _read(self, index: int) -> Sample:
-        if index in self._cache:
-            return self._dataset.sample(index, image=self._cache[index])
-        sample = self._dataset.sample(index)
-        if sample.image.nbytes <= self._free_bytes:
-            self._free_bytes -= sample.image.nbytes
-            sample.image.flags.writeable = False
-            self._cache[index] = sample.image
-        return sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,44 +225,9 @@ class _PackedBatch:
     targets: list[_PackedTargets]
 
 
-class _MixingTransform(Protocol):
-    """A transform that may ask for other pictures."""
-
-    def __call__(
-        self, sample: Sample, rng: np.random.Generator, *, partner: Partner | None
-    ) -> Sample: ...
-
-
-def _ignore_others(
-    transform: Transform, sample: Sample, rng: np.random.Generator, *, partner: Partner | None
-) -> Sample:
-    del partner
-    return transform(sample, rng)
-
-
 def _always(step: int) -> bool:
     del step
     return True
-
-
-def _make_transform(
-    augmentation: Augmentation | None, short_side: int, long_side: int, fixed_size: Size | None
-) -> _MixingTransform:
-    apply = _resize if augmentation is None else augmentation.apply
-    return partial(apply, short_side=short_side, long_side=long_side, fixed_size=fixed_size)
-
-
-def _resize(
-    sample: Sample,
-    rng: np.random.Generator,
-    *,
-    short_side: int,
-    long_side: int,
-    fixed_size: Size | None,
-    partner: Partner | None,
-) -> Sample:
-    del rng, partner  # a transform is handed them; a resize needs none
-    return resize_sample(sample, short_side=short_side, long_side=long_side, fixed_size=fixed_size)
 
 
 def _start_worker(worker: int) -> None:
@@ -342,8 +252,8 @@ def _pack(
     height, width = (-(-largest // size_divisor) * size_divisor).tolist()
     images = np.zeros((len(samples), 3, height, width), np.uint8)
     for padded, sample, (h, w) in zip(images, samples, sizes, strict=True):
-        for channel in range(3):
-            padded[channel, :h, :w] = sample.image[:, :, channel]
+        for channel, plane in zip(padded, cv2.split(sample.image), strict=True):
+            channel[:h, :w] = plane
     batch = Batch(
         images=torch.from_numpy(images),
         image_sizes=tuple(sizes),
