@@ -38,6 +38,41 @@ class Place:
 
 
 @final
+class UserTransform:
+    """A transform of the user's, of which it is said once when it loses objects.
+
+    Args:
+        transform: What is called.
+    """
+
+    def __init__(self, transform: Transform) -> None:
+        self._transform = transform
+        self._has_warned = False
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """Return what the transform makes of a sample.
+
+        Raises:
+            ConfigError: That is something else than a sample with masks.
+        """
+        changed = self._transform(sample, rng)
+        if not isinstance(changed, Sample) or changed.targets.masks is None:
+            raise ConfigError(
+                f"a transform must return a Sample with masks, got {type(changed).__name__} "
+                f"for {sample.name}: see docs/augmentation.md"
+            )
+        lost = len(sample.targets) - len(changed.targets)
+        if lost > 0 and not self._has_warned:
+            self._has_warned = True
+            warnings.warn(
+                f"the transform loses objects, {lost} of {len(sample.targets)} in {sample.name}: "
+                "as it should be if it cuts pictures (said once)",
+                stacklevel=2,
+            )
+        return changed
+
+
+@final
 class SampleReader(TorchDataset):
     """Reads and transforms one picture of the stream; lives in the workers.
 
@@ -60,7 +95,7 @@ class SampleReader(TorchDataset):
     ) -> None:
         self._dataset = dataset
         self._transform = transform
-        self._before_resize = before_resize
+        self._before_resize = None if before_resize is None else UserTransform(before_resize)
         self._seed = seed
         self._free_bytes = cache_bytes
         self._cache: dict[int, UInt8[np.ndarray, "h w 3"]] = {}
@@ -90,9 +125,7 @@ class SampleReader(TorchDataset):
         return self._after_user(self._read(int(rng.integers(len(self._dataset)))), rng)
 
     def _after_user(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        if self._before_resize is None:
-            return sample
-        return call_user(self._before_resize, sample, rng)
+        return sample if self._before_resize is None else self._before_resize(sample, rng)
 
     def _read(self, index: int) -> Sample:
         if index in self._cache:
@@ -124,39 +157,16 @@ def choose_transform(
 ) -> MixingTransform:
     """Return what makes a sample one of a batch: the user's transform, ours, or a plain resize."""
     if transform is not None:
-        return partial(_without_partners, transform)
+        return partial(_without_partners, UserTransform(transform))
     apply = _resize if augmentation is None else augmentation.apply
     return partial(apply, short_side=short_side, long_side=long_side, fixed_size=fixed_size)
 
 
-def call_user(transform: Transform, sample: Sample, rng: np.random.Generator) -> Sample:
-    """Return what a user's transform makes of a sample; objects that it loses are said.
-
-    Raises:
-        ConfigError: It returned something else than a sample with masks.
-    """
-    changed = transform(sample, rng)
-    if not isinstance(changed, Sample) or changed.targets.masks is None:
-        raise ConfigError(
-            f"a transform must return a Sample with masks, got {type(changed).__name__} "
-            f"for {sample.name}: see docs/augmentation.md"
-        )
-    lost = len(sample.targets) - len(changed.targets)
-    if lost > 0:
-        # Python shows a warning of one line of code once per process.
-        warnings.warn(
-            "the transform loses objects, which is as it should be if it cuts pictures: "
-            f"{lost} of {len(sample.targets)} in {sample.name}",
-            stacklevel=2,
-        )
-    return changed
-
-
 def _without_partners(
-    transform: Transform, sample: Sample, rng: np.random.Generator, *, partner: Partner | None
+    transform: UserTransform, sample: Sample, rng: np.random.Generator, *, partner: Partner | None
 ) -> Sample:
     del partner
-    return call_user(transform, sample, rng)
+    return transform(sample, rng)
 
 
 def _resize(

@@ -8,8 +8,7 @@ what a camera or a file does to the whole: blur, noise, JPEG.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import Float64
@@ -41,7 +40,7 @@ from maskwright.transforms.options import (
 from maskwright.transforms.photometric import shift_colours
 from maskwright.transforms.resize import resized_size
 
-__all__ = ["Augmentation", "resize_sample"]
+__all__ = ["Augmentation"]
 
 _Turn = Annotated[float, Field(ge=0.0, le=180.0)]
 _Corner = Annotated[float, Field(ge=0.0, le=0.4)]
@@ -57,10 +56,14 @@ class Augmentation:
     Args:
         horizontal_flip: Probability of swapping left and right.
         vertical_flip: Probability of swapping top and bottom.
+        quarter_turn: Probability of a turn by 90 degrees; with both flips, all eight ways to lay a
+            picture down. Height and width change places.
         rotation: Largest turn either way, degrees, about the centre; corners are cut.
         rotation_probability: How often a picture is turned.
-        scale: Range of a factor on top of the resize, drawn uniformly in its logarithm.
-            (0.1, 2.0) is the large-scale jitter of Ghiasi et al. 2021 (section 3).
+        scale: Range of a factor on top of the resize. (0.1, 2.0), drawn uniformly, is the
+            large-scale jitter of Ghiasi et al. 2021 (section 3).
+        scale_draw: "log" draws the factor uniformly in its logarithm, so that half the pictures
+            shrink; "uniform" draws it as it is.
         scale_probability: How often it is scaled.
         translation: Largest shift either way, as a fraction of the frame's sides.
         translation_probability: How often it is shifted.
@@ -90,9 +93,11 @@ class Augmentation:
 
     horizontal_flip: Probability = 0.5
     vertical_flip: Probability = 0.0
+    quarter_turn: Probability = 0.0
     rotation: _Turn = 0.0
     rotation_probability: Probability = 1.0
     scale: tuple[Positive, Positive] = (1.0, 1.0)
+    scale_draw: Literal["log", "uniform"] = "log"
     scale_probability: Probability = 1.0
     translation: Share = 0.0
     translation_probability: Probability = 1.0
@@ -136,7 +141,10 @@ class Augmentation:
             resized: Its size after the plain resize.
             rng: Where randomness comes from.
         """
-        return self._map(image_size, resized, Chances(rng), window=self.crop or resized)
+        chances = Chances(rng)
+        if self._turns(chances):
+            resized = resized[::-1]
+        return self._map(image_size, resized, chances, window=self.crop or resized)
 
     def apply(
         self,
@@ -159,17 +167,24 @@ class Augmentation:
             partner: Draws another picture for mosaic, copy-paste and mixup; None leaves these
                 three out and everything else as it is.
         """
-        resize = partial(
-            resized_size, short_side=short_side, long_side=long_side, fixed_size=fixed_size
-        )
-        frame = resize(sample.targets.image_size)
         chances = Chances(rng)
+
+        def resize(image_size: Size, chances: Chances) -> Size:
+            return resized_size(
+                image_size[::-1] if self._turns(chances) else image_size,
+                short_side=short_side,
+                long_side=long_side,
+                fixed_size=fixed_size,
+            )
+
+        frame = resize(sample.targets.image_size, chances)
 
         def see(
             sample: Sample, rng: np.random.Generator, *, window: Size, factor: float = 1.0
         ) -> Sample:
-            resized = resize(sample.targets.image_size)
-            return self._seen(sample, resized, Chances(rng), window=window, factor=factor)
+            chances = Chances(rng)
+            resized = resize(sample.targets.image_size, chances)
+            return self._seen(sample, resized, chances, window=window, factor=factor)
 
         if partner is not None and chances.happens("mosaic", self.mosaic.probability):
             mixed = self.mosaic.apply(
@@ -226,6 +241,9 @@ class Augmentation:
                 image = change.apply(image, chances.generator(name))
         return sample if image is sample.image else replace(sample, image=image)
 
+    def _turns(self, chances: Chances) -> bool:
+        return chances.happens("quarter_turn", self.quarter_turn)
+
     def _map(
         self,
         image_size: Size,
@@ -237,10 +255,14 @@ class Augmentation:
     ) -> tuple[Float64[np.ndarray, "3 3"], Size]:
         """The map of a draw and the size of its result, at most `window`."""
         flip_x, flip_y, turn, zoom, shift_x, shift_y, place_x, place_y = chances.geometry
+        upright = np.eye(3)
+        if self._turns(chances):
+            upright = translate(0, image_size[1]) @ rotate(90, (0, 0))
+            upright = np.rint(upright)  # exact, where cosines are not
+            image_size = image_size[::-1]
         height, width = image_size
         if chances.happens("scale", self.scale_probability):
-            low, high = np.log(self.scale)
-            factor = factor * np.exp(low + (high - low) * zoom)
+            factor = factor * self._scale_at(zoom)
         scaled = np.maximum(1, np.rint(np.array(resized) * factor)).astype(int)
         matrix = scale(scaled[1] / width, scaled[0] / height)
         if flip_x < self.horizontal_flip:
@@ -258,22 +280,12 @@ class Augmentation:
             matrix = translate(*np.rint(shift)) @ matrix
         size = np.minimum(scaled, window)
         corner = np.floor((scaled - size + 1) * np.array([place_y, place_x]))
-        return translate(-corner[1], -corner[0]) @ matrix, (int(size[0]), int(size[1]))
+        window_map = translate(-corner[1], -corner[0])
+        return window_map @ matrix @ upright, (int(size[0]), int(size[1]))
 
-
-def resize_sample(
-    sample: Sample, *, short_side: int, long_side: int, fixed_size: Size | None = None
-) -> Sample:
-    """Return the sample resized by the rule of `resized_size`, unchanged otherwise."""
-    height, width = sample.targets.image_size
-    size = resized_size(
-        (height, width), short_side=short_side, long_side=long_side, fixed_size=fixed_size
-    )
-    if size == (height, width):
-        return sample
-    matrix = scale(size[1] / width, size[0] / height)
-    return replace(
-        sample,
-        image=warp_image(sample.image, matrix, size),
-        targets=warp_instances(sample.targets, matrix, size),
-    )
+    def _scale_at(self, share: float) -> float:
+        """The factor of which this share of all draws are smaller."""
+        if self.scale_draw == "uniform":
+            return self.scale[0] + (self.scale[1] - self.scale[0]) * share
+        low, high = np.log(self.scale)
+        return float(np.exp(low + (high - low) * share))

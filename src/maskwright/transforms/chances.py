@@ -14,6 +14,7 @@ from jaxtyping import Float64
 __all__ = ["Chances"]
 
 _NAMED = (
+    "quarter_turn",
     "rotation",
     "scale",
     "translation",
@@ -47,9 +48,9 @@ class Chances:
     def __init__(self, rng: np.random.Generator) -> None:
         self.geometry = rng.random(8)
         self.colours = 2 * rng.random(4) - 1
-        self._gates = dict(zip(_NAMED, rng.random(len(_NAMED)).tolist(), strict=True))
-        seeds = rng.integers(2**63, size=len(_NAMED)).tolist()
-        self._seeds = dict(zip(_NAMED, seeds, strict=True))
+        words = rng.integers(2**63, size=(len(_NAMED), 2))
+        self._gates = dict(zip(_NAMED, (words[:, 0] / 2**63).tolist(), strict=True))
+        self._seeds = dict(zip(_NAMED, words[:, 1].tolist(), strict=True))
 
     def happens(self, name: str, probability: float) -> bool:
         """Whether what has this probability happens to this picture."""
