@@ -28,6 +28,7 @@ def train(
     weights: str | None = None,
     steps: int | None = None,
     minutes: float | None = None,
+    augment: str | None = None,
     seed: int = 0,
     device: str | None = None,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
@@ -59,6 +60,8 @@ def train(
             maskwright[lite]), download (the official ones), or a file.
         steps: Length in optimiser steps.
         minutes: Length by the clock.
+        augment: Changes of training pictures: driving, medical, industrial, aerial, robust (bad
+            light, focus and files), strong (few pictures), or none. By default a mild one.
         seed: Of split, weights, order and augmentation.
         device: cpu, cuda or mps. By default the best there is.
         set_: Set an option of the recipe: name=value.
@@ -86,6 +89,7 @@ def train(
             num_steps=steps,
             minutes=minutes,
             seed=seed,
+            augment=augment,
             overrides=parse_overrides(set_),
             device=device,
             quiet=json_,

@@ -9,6 +9,7 @@ from maskwright.data.images import IMAGE_SUFFIXES, read_image
 from maskwright.data.loader import Loader, Transform
 from maskwright.data.opening import open_annotations, open_dataset
 from maskwright.data.report import Finding, ImportReport
+from maskwright.data.sample_reader import Place, SampleReader, choose_transform
 from maskwright.data.saving import encode_image, save_image
 from maskwright.data.split import split_dataset
 from maskwright.data.windows import ArrayWindows, PictureWindows, open_windows
@@ -22,7 +23,10 @@ __all__ = [
     "ImportReport",
     "Loader",
     "PictureWindows",
+    "Place",
+    "SampleReader",
     "Transform",
+    "choose_transform",
     "convert",
     "encode_image",
     "open_annotations",

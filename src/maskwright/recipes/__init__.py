@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from maskwright.recipes.augmenting import override_recipe, view_augmented
 from maskwright.recipes.choose import DataFacts, choose_recipe, data_facts, part_names
 from maskwright.recipes.comparison import ComparedModel, Comparison, compare
 from maskwright.recipes.recipe import PRESETS, Preset, Recipe, TaskName
@@ -21,10 +22,12 @@ __all__ = [
     "choose_recipe",
     "compare",
     "data_facts",
+    "override_recipe",
     "part_names",
     "predict_dataset",
     "resume",
     "score_class_maps",
     "score_model",
     "train",
+    "view_augmented",
 ]

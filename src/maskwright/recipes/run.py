@@ -41,6 +41,7 @@ from maskwright.training import (
     step_decay,
     warmup_cosine,
 )
+from maskwright.transforms import Transform
 
 __all__ = ["Parts", "TrainedRun", "run_recipe"]
 
@@ -89,9 +90,15 @@ class _Training:
     """The moving parts of a run, so that each step of it can be a short function."""
 
     def __init__(
-        self, folder: RunFolder, recipe: Recipe, parts: Parts, device: torch.device
+        self,
+        folder: RunFolder,
+        recipe: Recipe,
+        parts: Parts,
+        device: torch.device,
+        before_resize: Transform | None,
     ) -> None:
         seed_everything(recipe.seed)
+        self.before_resize = before_resize
         self.folder, self.recipe, self.parts, self.device = folder, recipe, parts, device
         classes = parts.train.class_names, parts.train.category_ids
         self.model: Model = recipe.model.build(*classes).to(device)
@@ -163,6 +170,7 @@ def run_recipe(
     parts: Parts,
     device: torch.device,
     *,
+    before_resize: Transform | None = None,
     is_resumed: bool = False,
     quiet: bool = False,
 ) -> TrainedRun:
@@ -173,13 +181,14 @@ def run_recipe(
         recipe: What to do.
         parts: The pictures.
         device: Where to train.
+        before_resize: What every training picture goes through first; None for nothing.
         is_resumed: Go on from the folder's saved state.
         quiet: Show nothing.
 
     Raises:
         TrainingError: Non-finite losses, or a state that does not fit.
     """
-    training = _Training(folder, recipe, parts, device)
+    training = _Training(folder, recipe, parts, device, before_resize)
     if is_resumed:
         training.go_on()
     else:
@@ -280,7 +289,7 @@ def _steps(training: _Training, budget: Budget, stopwatch: Stopwatch) -> Iterato
     )
     return fit(
         training.model,
-        _loader(training, training.point.step),
+        _loader(training, budget, stopwatch),
         training.optimizer,
         over_budget(partial(shape, warmup=recipe.warmup), budget, stopwatch),
         start_step=training.point.step,
@@ -292,8 +301,14 @@ def _steps(training: _Training, budget: Budget, stopwatch: Stopwatch) -> Iterato
     )
 
 
-def _loader(training: _Training, start_step: int) -> Loader:
+def _loader(training: _Training, budget: Budget, stopwatch: Stopwatch) -> Loader:
     recipe = training.recipe
+
+    def is_mixing(step: int) -> bool:
+        # Of a budget in steps a matter of the step alone, so that a resumed run mixes alike.
+        mixing_share = 1 - recipe.augmentation.close_mixing
+        return budget.progress(step, stopwatch.seconds) < mixing_share
+
     return Loader(
         training.parts.train,
         batch_size=recipe.batch_size,
@@ -301,9 +316,11 @@ def _loader(training: _Training, start_step: int) -> Loader:
         long_side=recipe.model.long_side,
         fixed_size=recipe.model.fixed_size,
         augmentation=recipe.augmentation,
+        before_resize=training.before_resize,
+        is_mixing=is_mixing,
         seed=recipe.seed,
         num_workers=recipe.num_workers,
-        start_step=start_step,
+        start_step=training.point.step,
         size_divisor=recipe.model.size_multiple,
         cache_bytes=_CACHE_BYTES,
     )

@@ -21,12 +21,14 @@ from maskwright.data import open_dataset, split_dataset
 from maskwright.devices import choose_device
 from maskwright.errors import ConfigError, DataError, TrainingError
 from maskwright.files import write_json
-from maskwright.model import apply_overrides, config_from_dict, config_to_dict
+from maskwright.model import config_from_dict, config_to_dict
 from maskwright.recipes.announcement import announce
+from maskwright.recipes.augmenting import override_recipe
 from maskwright.recipes.choose import choose_recipe, data_facts
 from maskwright.recipes.recipe import Preset, Recipe, TaskName
 from maskwright.recipes.run import Parts, TrainedRun, run_recipe
 from maskwright.training import RunFolder
+from maskwright.transforms import Augmentation, Transform
 
 __all__ = ["TrainedRun", "open_parts", "resume", "train"]
 
@@ -48,6 +50,8 @@ def train(
     num_steps: int | None = None,
     minutes: float | None = None,
     seed: int = 0,
+    augment: str | Augmentation | None = None,
+    transform: Transform | None = None,
     overrides: Mapping[str, Any] | None = None,
     device: str | None = None,
     quiet: bool = False,
@@ -70,6 +74,10 @@ def train(
         num_steps: Length in optimiser steps; with neither this nor `minutes`, by the data.
         minutes: Length by the clock; whichever ends first.
         seed: Of the split, weights, order and augmentation.
+        augment: What training pictures go through: "driving", "medical", "industrial", "aerial",
+            "robust", "strong", "none", or an `Augmentation`; None for the recipe's own.
+        transform: A transform of yours that every training picture goes through first, see
+            docs/augmentation.md; `resume` must be given it again.
         overrides: Options of the recipe by dotted name, `{"model.short_side": 320}`.
         device: "cpu", "cuda", "mps"; None takes the best there is.
         quiet: Show nothing; otherwise the import report, the recipe and the progress go to
@@ -102,14 +110,17 @@ def train(
         seed=seed,
         has_gpu=chosen_device.type != "cpu",
     )
-    recipe = apply_overrides(recipe, overrides or {})
+    recipe = override_recipe(recipe, overrides, augment=augment)
     if not quiet:
         announce(parts, recipe)
     with RunFolder.create(out) as folder:
         try:
-            folder.write_config({"recipe": config_to_dict(recipe), "source": source})
+            config = {"recipe": config_to_dict(recipe), "source": source}
+            folder.write_config(config | {"transform": _name(transform)})
             write_json(folder.path / "split.json", parts.image_ids())
-            return run_recipe(folder, recipe, parts, chosen_device, quiet=quiet)
+            return run_recipe(
+                folder, recipe, parts, chosen_device, before_resize=transform, quiet=quiet
+            )
         except BaseException:
             # Nothing to resume, and a second try must find the folder as the first one did.
             if not folder.state_path.exists():
@@ -117,16 +128,24 @@ def train(
             raise
 
 
-def resume(run: str | Path, *, device: str | None = None, quiet: bool = False) -> TrainedRun:
+def resume(
+    run: str | Path,
+    *,
+    transform: Transform | None = None,
+    device: str | None = None,
+    quiet: bool = False,
+) -> TrainedRun:
     """Go on with a run that was stopped, from its last saved state.
 
     Args:
         run: The run folder.
+        transform: The transform that the run was started with.
         device: As for `train`.
         quiet: Show nothing.
 
     Raises:
-        TrainingError: There is no run to resume, it is in use, or its data has changed.
+        TrainingError: There is no run to resume, it is in use, its data has changed, or it was
+            started with another transform.
     """
     with RunFolder.resume(run) as folder:
         config = folder.read_config()
@@ -137,10 +156,28 @@ def resume(run: str | Path, *, device: str | None = None, quiet: bool = False) -
                 f"the pictures of {config['source']['data']} are not those the run in {run} was "
                 "started with: restore the data, or start a new run"
             )
+        if _name(transform) != config.get("transform"):
+            raise TrainingError(
+                f"the run in {run} was started with transform={config.get('transform')}, not "
+                f"{_name(transform)}: resume(run, transform=...) with the same one"
+            )
         recipe = config_from_dict(Recipe, config["recipe"])
         return run_recipe(
-            folder, recipe, parts, choose_device(device), is_resumed=True, quiet=quiet
+            folder,
+            recipe,
+            parts,
+            choose_device(device),
+            before_resize=transform,
+            is_resumed=True,
+            quiet=quiet,
         )
+
+
+def _name(transform: Transform | None) -> str | None:
+    """What a run's config says of the user's transform."""
+    if transform is None:
+        return None
+    return getattr(transform, "__qualname__", type(transform).__qualname__)
 
 
 def open_parts(source: Mapping[str, Any]) -> Parts:

@@ -1,0 +1,76 @@
+"""What augmentation makes of pictures: contact sheets of what a model would see."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import UInt8
+
+from maskwright.data import Dataset, Place, SampleReader, choose_transform
+from maskwright.draw.contact import contact_sheet
+from maskwright.draw.overlay import overlay
+from maskwright.errors import ConfigError, DataError
+from maskwright.structures import Sample, Size
+from maskwright.transforms import Augmentation
+
+__all__ = ["augmented_sheet"]
+
+
+def augmented_sheet(
+    dataset: Dataset,
+    augmentation: Augmentation,
+    *,
+    num_pictures: int = 4,
+    num_views: int = 4,
+    seed: int = 0,
+    short_side: int = 800,
+    long_side: int = 1333,
+    fixed_size: Size | None = None,
+    cell: tuple[int, int] = (240, 320),
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Return pictures with their objects, as they are and as augmented, a row each.
+
+    The views are those of a `Loader` with this seed in its first epochs. Captions count the
+    objects of each, crowds included, so that objects that are lost are seen.
+
+    Args:
+        dataset: The pictures.
+        augmentation: What is done to them.
+        num_pictures: Rows, spread evenly over the dataset.
+        num_views: Columns beside the picture as it is.
+        seed: Of the draws.
+        short_side: See `maskwright.transforms.resized_size`.
+        long_side: Likewise.
+        fixed_size: Likewise.
+        cell: Room for one picture, (height, width) in pixels.
+
+    Raises:
+        ConfigError: A number below 1.
+        DataError: The dataset has no pictures, or one cannot be read.
+    """
+    if min(num_pictures, num_views) < 1:
+        raise ConfigError(
+            f"a sheet needs 1 picture and 1 view or more, got {num_pictures} and {num_views}"
+        )
+    if not len(dataset):
+        raise DataError(f"{dataset!r} has no pictures to show")
+    transform = choose_transform(
+        None, augmentation, short_side=short_side, long_side=long_side, fixed_size=fixed_size
+    )
+    reader = SampleReader(dataset, transform, seed=seed)
+    spread = np.linspace(0, len(dataset) - 1, min(num_pictures, len(dataset)))
+    rows, captions = [], []
+    for index in spread.round().astype(int).tolist():
+        plain = dataset.sample(index)
+        views = [
+            reader.read(Place(epoch=epoch, index=index, mixes=augmentation.mixes))[0]
+            for epoch in range(num_views)
+        ]
+        rows.append([_drawn(sample) for sample in (plain, *views)])
+        counts = ", ".join(str(len(sample.targets)) for sample in views)
+        captions.append(f"{plain.name}: {len(plain.targets)} objects; in the views {counts}")
+    headings = ["as it is", *(f"epoch {epoch}" for epoch in range(num_views))]
+    return contact_sheet(rows, headings=headings, captions=captions, cell=cell)
+
+
+def _drawn(sample: Sample) -> UInt8[np.ndarray, "h w 3"]:
+    return overlay(sample.image, sample.targets, labels=False)
