@@ -65,11 +65,22 @@ def augmented_sheet(
             reader.read(Place(epoch=epoch, index=index, mixes=augmentation.mixes))[0]
             for epoch in range(num_views)
         ]
-        rows.append([_drawn(sample) for sample in (plain, *views)])
+        rows.append([_drawn(plain), *_in_one_frame([_drawn(sample) for sample in views])])
         counts = ", ".join(str(len(sample.targets)) for sample in views)
         captions.append(f"{plain.name}: {len(plain.targets)} objects; in the views {counts}")
     headings = ["as it is", *(f"epoch {epoch}" for epoch in range(num_views))]
     return contact_sheet(rows, headings=headings, captions=captions, cell=cell)
+
+
+def _in_one_frame(pictures: list[UInt8[np.ndarray, "_ _ 3"]]) -> list[UInt8[np.ndarray, "h w 3"]]:
+    """Pad pictures with white at the bottom and the right, so that small ones look small."""
+    height, width = np.max([picture.shape[:2] for picture in pictures], axis=0)
+    framed = []
+    for picture in pictures:
+        frame = np.full((height, width, 3), 255, np.uint8)
+        frame[: picture.shape[0], : picture.shape[1]] = picture
+        framed.append(frame)
+    return framed
 
 
 def _drawn(sample: Sample) -> UInt8[np.ndarray, "h w 3"]:

@@ -180,7 +180,7 @@ class Augmentation:
         frame = resize(sample.targets.image_size, chances)
 
         def see(
-            sample: Sample, rng: np.random.Generator, *, window: Size, factor: float = 1.0
+            sample: Sample, rng: np.random.Generator, *, window: Size, factor: float | None = None
         ) -> Sample:
             chances = Chances(rng)
             resized = resize(sample.targets.image_size, chances)
@@ -214,7 +214,7 @@ class Augmentation:
         chances: Chances,
         *,
         window: Size,
-        factor: float = 1.0,
+        factor: float | None = None,
     ) -> Sample:
         """One picture through its map and its change of colours."""
         matrix, size = self._map(
@@ -251,9 +251,12 @@ class Augmentation:
         chances: Chances,
         *,
         window: Size,
-        factor: float = 1.0,
+        factor: float | None = None,
     ) -> tuple[Float64[np.ndarray, "3 3"], Size]:
-        """The map of a draw and the size of its result, at most `window`."""
+        """The map of a draw and the size of its result, at most `window`.
+
+        `factor` takes the place of the draw from `scale`.
+        """
         flip_x, flip_y, turn, zoom, shift_x, shift_y, place_x, place_y = chances.geometry
         upright = np.eye(3)
         if self._turns(chances):
@@ -261,8 +264,9 @@ class Augmentation:
             upright = np.rint(upright)  # exact, where cosines are not
             image_size = image_size[::-1]
         height, width = image_size
-        if chances.happens("scale", self.scale_probability):
-            factor = factor * self._scale_at(zoom)
+        if factor is None:
+            is_scaled = chances.happens("scale", self.scale_probability)
+            factor = self._scale_at(zoom) if is_scaled else 1.0
         scaled = np.maximum(1, np.rint(np.array(resized) * factor)).astype(int)
         matrix = scale(scaled[1] / width, scaled[0] / height)
         if flip_x < self.horizontal_flip:

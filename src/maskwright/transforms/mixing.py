@@ -34,9 +34,9 @@ class See(Protocol):
     """Makes of a picture as it was read what the network would see of it."""
 
     def __call__(
-        self, sample: Sample, rng: np.random.Generator, *, window: Size, factor: float = 1.0
+        self, sample: Sample, rng: np.random.Generator, *, window: Size, factor: float | None = None
     ) -> Sample:
-        """Return one draw, at most as large as `window`, resized by a further `factor`."""
+        """Return one draw, at most as large as `window`; `factor` is the scale, None draws it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,8 @@ class Mosaic:
 
     Args:
         probability: How often.
-        scale: Range of a factor on top of every picture's own scale.
+        scale: Range of each picture's factor on top of the resize, in place of the
+            augmentation's own `scale`: below 0.7 it may leave part of its quarter empty.
         centre: Range of where the point lies, as a share of width and height.
     """
 

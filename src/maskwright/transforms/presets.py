@@ -118,7 +118,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
         contrast=0.4,
         saturation=0.4,
         hue=0.03,
-        mosaic=Mosaic(probability=0.4),
+        mosaic=Mosaic(probability=0.4, scale=(0.4, 1.0)),
         copy_paste=CopyPaste(probability=0.5),
         cut_out=CutOut(probability=0.15),
         mix_up=MixUp(probability=0.1),
