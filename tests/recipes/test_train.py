@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ import maskwright as mw
 from maskwright.errors import ConfigError, DataError, EvaluationError, TrainingError
 from maskwright.model import load_checkpoint, read_checkpoint_header
 from maskwright.recipes import predict_dataset, resume, score_model, train
+from maskwright.structures import Sample
+from maskwright.transforms import AUGMENTATIONS
 
 _SMALL = {
     "model.short_side": 64,
@@ -98,8 +101,13 @@ def test_a_network_trained_on_discs_finds_them(discs: Path, tmp_path: Path) -> N
     assert run.test is None
 
 
-def test_a_run_stopped_by_a_signal_resumes_to_the_same_bytes(discs: Path, tmp_path: Path) -> None:
-    whole = _train(discs, tmp_path / "whole", 6)
+@pytest.mark.parametrize("augment", [None, "strong"])
+def test_a_run_stopped_by_a_signal_resumes_to_the_same_bytes(
+    discs: Path, tmp_path: Path, augment: str | None
+) -> None:
+    # "strong" draws other pictures up to the third of six steps, and no longer then.
+    options = {"augment": augment, "overrides": _SMALL | {"augmentation.close_mixing": 0.5}}
+    whole = _train(discs, tmp_path / "whole", 6, **options)
     metrics = tmp_path / "cut" / "metrics.csv"
 
     def interrupt() -> None:
@@ -110,13 +118,35 @@ def test_a_run_stopped_by_a_signal_resumes_to_the_same_bytes(discs: Path, tmp_pa
     watcher = threading.Thread(target=interrupt)
     watcher.start()
     with pytest.raises(KeyboardInterrupt):
-        _train(discs, tmp_path / "cut", 6)
+        _train(discs, tmp_path / "cut", 6, **options)
     watcher.join()
     resumed = resume(tmp_path / "cut", quiet=True)
     assert resumed.steps == 6
     one, other = (load_checkpoint(r.path / "last.safetensors") for r in (whole, resumed))
     for name, tensor in one.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name]), name
+
+
+def test_the_named_augmentation_stands_in_the_config(discs: Path, tmp_path: Path) -> None:
+    options = _SMALL | {"augmentation.hue": 0.0}
+    run = _train(discs, tmp_path / "run", 1, augment="medical", overrides=options)
+    assert run.recipe.augmentation == replace(AUGMENTATIONS["medical"], hue=0.0)
+    stored = json.loads((run.path / "config.json").read_text())["recipe"]["augmentation"]
+    assert (stored["quarter_turn"], stored["blur"]["sigma"]) == (0.5, [0.3, 1.2])
+    with pytest.raises(ConfigError, match=r"unknown augmentation 'drivin'. Did you mean 'driving'"):
+        _train(discs, tmp_path / "other", 1, augment="drivin")
+
+
+def _half_as_bright(sample: Sample, rng: np.random.Generator) -> Sample:
+    del rng
+    return replace(sample, image=sample.image // 2)
+
+
+def test_a_transform_of_the_users_is_asked_for_again_on_resume(discs: Path, tmp_path: Path) -> None:
+    run = _train(discs, tmp_path / "run", 1, transform=_half_as_bright)
+    with pytest.raises(TrainingError, match="started with transform=_half_as_bright, not None"):
+        resume(run.path, quiet=True)
+    assert resume(run.path, transform=_half_as_bright, quiet=True).steps == 1
 
 
 def test_a_finished_run_is_only_scored_again(run: mw.recipes.TrainedRun) -> None:
