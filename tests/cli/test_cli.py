@@ -165,6 +165,16 @@ def test_tables_are_printed_for_people(
     assert "disc" in out
 
 
+def test_an_augmentation_is_named_on_the_command_line(
+    discs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    code, _, err = _run(capsys, "train", discs, "--out", out, "--augment", "medicl")
+    assert code == 2
+    assert "unknown augmentation 'medicl'. Did you mean 'medical'?" in err
+    assert not out.exists()
+
+
 @pytest.mark.parametrize(
     ("tokens", "message"),
     [

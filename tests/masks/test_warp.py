@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from maskwright.errors import MaskError
 from maskwright.masks import Masks
@@ -71,6 +74,22 @@ def test_homographies_sample_the_source_at_pixel_centres(dense: np.ndarray) -> N
         size = tuple(rng.integers(1, 80, 2).tolist())
         expected, unsure = sampled(dense, matrix, size)
         assert ((masks.warp_perspective(matrix, size).to_dense() == expected) | unsure).all()
+
+
+@given(
+    arrays(bool, st.tuples(st.integers(0, 4), st.integers(1, 12), st.integers(1, 12))), st.data()
+)
+def test_any_masks_under_any_map_are_sampled(dense: np.ndarray, data: st.DataObject) -> None:
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    size = (data.draw(st.integers(1, 30)), data.draw(st.integers(1, 30)))
+    masks = Masks.from_dense(dense)
+    stretch = np.diag([*rng.choice([-1, 1], 2) * rng.uniform(0.2, 4, 2), 1.0])
+    stretch[:2, 2] = rng.uniform(-10, 30, 2)
+    for matrix in (stretch, stretch @ homography(rng, dense.shape[1:])):
+        expected, unsure = sampled(dense, matrix, size)
+        warped = masks.warp_perspective(matrix, size)
+        assert ((warped.to_dense() == expected) | unsure).all()
+        assert Masks(size, warped.runs, warped.offsets) == warped  # in the stored form
 
 
 def test_a_homography_without_perspective_is_the_affine_map(dense: np.ndarray) -> None:

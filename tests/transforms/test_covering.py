@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -54,6 +56,18 @@ def test_covering_equals_the_dense_difference(
     assert left.masks is not None
     np.testing.assert_array_equal(left.masks.to_dense(), expected)
     np.testing.assert_array_equal(left.boxes.numpy(), left.masks.boxes)
+
+
+def test_what_is_nearly_hidden_becomes_a_crowd() -> None:
+    dense = np.zeros((3, 10, 10), bool)
+    dense[:, :, :] = True
+    cover = np.zeros((10, 10), bool)
+    cover[:, :9] = True
+    targets = replace(_targets(dense), is_crowd=None)
+    for share, expected in ((0.0, None), (0.1, [False] * 3), (0.11, [True] * 3)):
+        left = cover_instances(targets, Masks.from_dense(cover[None]), ignore_below=share)
+        assert (None if left.is_crowd is None else left.is_crowd.tolist()) == expected
+        assert left.masks.area.tolist() == [10, 10, 10]
 
 
 def test_joined_sets_keep_order_and_crowds() -> None:

@@ -52,6 +52,7 @@ Examples:
     maskwright train train.json --val val.json --out runs/second --minutes 20
     maskwright train annotations.json --out runs/third --model.short-side 512
     maskwright train annotations.json --out runs/classes --task semantic --model deeplab
+    maskwright train annotations.json --out runs/fourth --augment medical
     maskwright train --resume runs/second
 
 DATA and --out are enough. Without --val the pictures are split 70/15/15 into training, validation

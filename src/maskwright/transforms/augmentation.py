@@ -84,6 +84,9 @@ class Augmentation:
         blur: Gaussian blur.
         noise: Gaussian noise.
         jpeg: Compression.
+        ignore_below: Objects of which less than this share is left, in the frame or under what
+            covers them, become crowds: nobody could say what they are, so nothing about them
+            counts as right or wrong. 0 keeps the smallest sliver an object.
         close_mixing: Last share of a run without mosaic, copy-paste and mixup, so that it ends on
             pictures like those it will meet (Ge et al. 2021, YOLOX).
 
@@ -117,6 +120,7 @@ class Augmentation:
     blur: Blur = field(default_factory=Blur)
     noise: Noise = field(default_factory=Noise)
     jpeg: JPEG = field(default_factory=JPEG)
+    ignore_below: Share = 0.0
     close_mixing: Share = 0.1
 
     def __post_init__(self) -> None:
@@ -199,9 +203,12 @@ class Augmentation:
             mixed = self._seen(sample, frame, chances, window=self.crop or frame)
         if partner is not None and chances.happens("copy_paste", self.copy_paste.probability):
             rng = chances.generator("copy_paste")
-            mixed = self.copy_paste.apply(mixed, rng, see=see, partner=partner)
+            mixed = self.copy_paste.apply(
+                mixed, rng, see=see, partner=partner, ignore_below=self.ignore_below
+            )
         if chances.happens("cut_out", self.cut_out.probability):
-            mixed = self.cut_out.apply(mixed, chances.generator("cut_out"), fill=self.fill)
+            rng = chances.generator("cut_out")
+            mixed = self.cut_out.apply(mixed, rng, fill=self.fill, ignore_below=self.ignore_below)
         if partner is not None and chances.happens("mix_up", self.mix_up.probability):
             rng = chances.generator("mix_up")
             mixed = self.mix_up.apply(mixed, rng, see=see, partner=partner)
@@ -231,7 +238,8 @@ class Augmentation:
                 saturation=1 + saturation,
                 hue=hue,
             )
-        return replace(sample, image=image, targets=warp_instances(sample.targets, matrix, size))
+        targets = warp_instances(sample.targets, matrix, size, ignore_below=self.ignore_below)
+        return replace(sample, image=image, targets=targets)
 
     def _degraded(self, sample: Sample, chances: Chances) -> Sample:
         """The sample with what a camera and a file do to it."""

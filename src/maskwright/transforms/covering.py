@@ -14,7 +14,12 @@ __all__ = ["cover_instances", "join_instances"]
 
 
 def cover_instances(
-    targets: Instances, cover: Masks, *, amodal: bool = False, keep_hidden: bool = False
+    targets: Instances,
+    cover: Masks,
+    *,
+    amodal: bool = False,
+    keep_hidden: bool = False,
+    ignore_below: float = 0.0,
 ) -> Instances:
     """Return the objects that are left under a cover.
 
@@ -26,6 +31,7 @@ def cover_instances(
         cover: What lies over them: one mask of the same picture.
         amodal: Masks stay whole, as far as the objects are beside the cover at all.
         keep_hidden: With `amodal`, objects that are wholly covered stay too.
+        ignore_below: Objects become crowds where less than this share of the mask can be seen.
     """
     masks = targets.masks
     if masks is None:
@@ -33,6 +39,10 @@ def cover_instances(
     if not len(cover.runs) or not len(masks):
         return targets
     visible = masks.difference(cover)
+    if ignore_below > 0:
+        is_sliver = torch.from_numpy(visible.area < ignore_below * masks.area)
+        is_crowd = is_sliver if targets.is_crowd is None else targets.is_crowd | is_sliver
+        targets = replace(targets, is_crowd=is_crowd)
     if amodal:
         kept = np.flatnonzero((visible.area > 0) | keep_hidden)
         return targets if len(kept) == len(masks) else targets[kept]

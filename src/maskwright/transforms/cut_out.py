@@ -47,8 +47,13 @@ class CutOut:
                 'CutOut.hidden: "keep" needs truth "whole": of a hidden object nothing is visible'
             )
 
-    def apply(self, sample: Sample, rng: np.random.Generator, *, fill: Fill) -> Sample:
-        """Return the sample with one draw of rectangles in the colour `fill`."""
+    def apply(
+        self, sample: Sample, rng: np.random.Generator, *, fill: Fill, ignore_below: float = 0.0
+    ) -> Sample:
+        """Return the sample with one draw of rectangles in the colour `fill`.
+
+        `ignore_below` is that of `cover_instances`.
+        """
         boxes = self.draw_boxes(sample.targets.image_size, rng)
         image = sample.image.copy()
         for x1, y1, x2, y2 in boxes.tolist():
@@ -59,6 +64,7 @@ class CutOut:
             cover,
             amodal=self.truth == "whole",
             keep_hidden=self.hidden == "keep",
+            ignore_below=ignore_below,
         )
         return replace(sample, image=image, targets=targets)
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64, UInt8
+from jaxtyping import Float32, Float64, Int64, UInt8
 
 from maskwright.structures import Instances, Size
 
@@ -140,7 +140,9 @@ def warp_image(
     return warped
 
 
-def warp_instances(targets: Instances, matrix: Matrix, image_size: Size) -> Instances:
+def warp_instances(
+    targets: Instances, matrix: Matrix, image_size: Size, *, ignore_below: float = 0.0
+) -> Instances:
     """Carry true objects along with their picture.
 
     Masks are resampled by the nearest pixel centre, boxes are read off them, and objects of
@@ -150,6 +152,8 @@ def warp_instances(targets: Instances, matrix: Matrix, image_size: Size) -> Inst
         targets: Objects with masks, in the source's frame.
         matrix: Source to target.
         image_size: (height, width) of the target.
+        ignore_below: Objects become crowds, so that nothing about them counts, where less than
+            this share of their area is left in the target.
 
     Raises:
         ValueError: The objects have no masks.
@@ -164,6 +168,11 @@ def warp_instances(targets: Instances, matrix: Matrix, image_size: Size) -> Inst
     if len(kept) < len(masks):
         masks = masks[kept]
     order = torch.from_numpy(kept)
+    is_crowd = None if targets.is_crowd is None else targets.is_crowd[order]
+    if ignore_below > 0:
+        whole = targets.masks.area * _magnification(matrix, targets.masks.boxes)
+        is_sliver = torch.from_numpy(masks.area < ignore_below * whole[kept])
+        is_crowd = is_sliver if is_crowd is None else is_crowd | is_sliver
     return replace(
         targets,
         image_size=image_size,
@@ -171,7 +180,7 @@ def warp_instances(targets: Instances, matrix: Matrix, image_size: Size) -> Inst
         labels=targets.labels[order],
         scores=None if targets.scores is None else targets.scores[order],
         masks=masks,
-        is_crowd=None if targets.is_crowd is None else targets.is_crowd[order],
+        is_crowd=is_crowd,
     )
 
 
@@ -197,6 +206,14 @@ def _resize_whole(
     if flips is not None:
         resized = cv2.flip(resized, flips)
     return image.copy() if resized is image else resized
+
+
+def _magnification(matrix: Matrix, boxes: Float32[np.ndarray, "n 4"]) -> Float64[np.ndarray, " n"]:
+    """Return by how much areas grow at the middle of each box."""
+    centres = (boxes[:, :2] + boxes[:, 2:]).astype(np.float64) / 2
+    depths = centres @ matrix[2, :2] + matrix[2, 2]
+    factors: np.ndarray = np.abs(np.linalg.det(matrix) / depths**3)
+    return factors
 
 
 def _is_affine(matrix: Matrix) -> bool:

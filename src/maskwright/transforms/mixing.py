@@ -120,7 +120,13 @@ class CopyPaste:
         check_options(self, ranges=("objects",))
 
     def apply(
-        self, sample: Sample, rng: np.random.Generator, *, see: See, partner: Partner
+        self,
+        sample: Sample,
+        rng: np.random.Generator,
+        *,
+        see: See,
+        partner: Partner,
+        ignore_below: float = 0.0,
     ) -> Sample:
         """Return the sample with objects pasted over it, the pasted ones last.
 
@@ -129,6 +135,7 @@ class CopyPaste:
             rng: Where randomness comes from.
             see: See `See`.
             partner: See `Partner`.
+            ignore_below: See `cover_instances`.
         """
         other = partner(rng)
         other = replace(other, targets=other.targets[self._choose(other.targets, rng)])
@@ -141,6 +148,7 @@ class CopyPaste:
             sample.targets,
             seen.targets.masks.union().place(corner, frame),
             amodal=self.amodal,
+            ignore_below=ignore_below,
         )
         return replace(
             sample,

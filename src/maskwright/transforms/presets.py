@@ -1,4 +1,8 @@
-"""Augmentations for kinds of pictures, each with its reasons."""
+"""Augmentations for kinds of pictures, each with its reasons.
+
+Those that cut and cover much ignore objects of which less than a tenth is left (YOLOv5 and its
+successors drop them, and then punish a network that finds them).
+"""
 
 from __future__ import annotations
 
@@ -28,6 +32,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
         contrast=0.3,
         saturation=0.3,
         hue=0.02,
+        ignore_below=0.1,
         mosaic=Mosaic(probability=0.25),
         copy_paste=CopyPaste(probability=0.25),
         blur=Blur(probability=0.15),
@@ -83,6 +88,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
         contrast=0.25,
         saturation=0.2,
         hue=0.02,
+        ignore_below=0.1,
         mosaic=Mosaic(probability=0.25),
         copy_paste=CopyPaste(probability=0.25),
         blur=Blur(probability=0.1, sigma=(0.3, 1.0)),
@@ -118,6 +124,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
         contrast=0.4,
         saturation=0.4,
         hue=0.03,
+        ignore_below=0.1,
         mosaic=Mosaic(probability=0.4, scale=(0.4, 1.0)),
         copy_paste=CopyPaste(probability=0.5),
         cut_out=CutOut(probability=0.15),
