@@ -97,7 +97,7 @@ Examples:
         --models faster-rcnn+mask-rcnn@resnet18,faster-rcnn+mask-rcnn@resnet50""",
 )
 
-_data = App(name="data", help="Annotated pictures: from one format into another.")
+_data = App(name="data", help="Annotated pictures: convert and split them.")
 _data.command(
     "maskwright.cli.data:convert",
     name="convert",
@@ -108,6 +108,18 @@ Examples:
     maskwright data convert annotations.json --to yolo --out yolo
     maskwright data convert tiles/ --to coco --out coco --crowd drop
     maskwright data convert project.xml --to labelme --out labelme --strict""",
+)
+_data.command(
+    "maskwright.cli.data_split:split",
+    name="split",
+    help="Divide into training, validation and test parts, or into folds.",
+    help_epilogue="""\
+Examples:
+
+    maskwright data split annotations.json --out parts
+    maskwright data split annotations.json --out parts --ratios 0.8 0.1 0.1 --groups field:plate
+    maskwright data split tiles/ --out parts --groups near-duplicates --to yolo --copy
+    maskwright data split annotations.json --out folds --folds 5 --groups name:'^([^_]+)_'""",
 )
 app.command(_data)
 
