@@ -97,7 +97,7 @@ Examples:
         --models faster-rcnn+mask-rcnn@resnet18,faster-rcnn+mask-rcnn@resnet50""",
 )
 
-_data = App(name="data", help="Annotated pictures: convert and split them.")
+_data = App(name="data", help="Annotated pictures: convert, divide, count and look at them.")
 _data.command(
     "maskwright.cli.data:convert",
     name="convert",
@@ -120,6 +120,17 @@ Examples:
     maskwright data split annotations.json --out parts --ratios 0.8 0.1 0.1 --groups field:plate
     maskwright data split tiles/ --out parts --groups near-duplicates --to yolo --copy
     maskwright data split annotations.json --out folds --folds 5 --groups name:'^([^_]+)_'""",
+)
+_data.command(
+    "maskwright.cli.data_stats:stats",
+    name="stats",
+    help="Count objects, sizes, shapes and classes; the normalisation; plots.",
+    help_epilogue="""\
+Examples:
+
+    maskwright data stats annotations.json
+    maskwright data stats parts/train.json parts/val.json parts/test.json --out statistics
+    maskwright data stats instances_train2017.json --no-pixels --json""",
 )
 app.command(_data)
 
