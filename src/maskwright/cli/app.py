@@ -132,6 +132,17 @@ Examples:
     maskwright data stats parts/train.json parts/val.json parts/test.json --out statistics
     maskwright data stats instances_train2017.json --no-pixels --json""",
 )
+_data.command(
+    "maskwright.cli.data_view:view",
+    name="view",
+    help="Draw annotated pictures or single objects on one sheet.",
+    help_epilogue="""\
+Examples:
+
+    maskwright data view annotations.json --out sheet.png
+    maskwright data view annotations.json --out small.png --sort smallest --count 24 --columns 6
+    maskwright data view annotations.json --out cracks.png --class Crack --objects""",
+)
 app.command(_data)
 
 _DOTTED = re.compile(r"--([a-z][a-z0-9_-]*(?:\.[a-z][a-z0-9_-]*)+)(?:=(.*))?", re.DOTALL)

@@ -166,8 +166,9 @@ def _object_table(dataset: Dataset, names: np.ndarray, is_object: np.ndarray) ->
     return pd.DataFrame(
         {
             "file_name": names[image],
-            "class": pd.Categorical.from_codes(
-                dataset.labels[is_object].tolist(), categories=list(dataset.class_names)
+            "class": pd.Categorical(
+                np.array(dataset.class_names, np.str_)[dataset.labels[is_object]],
+                categories=list(dataset.class_names),
             ),
             "area": areas,
             "side": np.sqrt(areas),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -166,12 +166,16 @@ def _figure(columns: int, *, width: float = 8.0, height: float = 4.5) -> tuple[F
     return figure, axes
 
 
-def _joined(parts: Sequence[DatasetStatistics], which: str) -> pd.DataFrame:
+def _joined(
+    parts: Sequence[DatasetStatistics], which: Literal["pictures", "objects"]
+) -> pd.DataFrame:
     """Return the tables of all datasets below each other, with a column that names them."""
     import pandas as pd
 
-    frames = [getattr(part, which).assign(dataset=part.name) for part in parts]
-    return pd.concat(frames, ignore_index=True)
+    tables = [part.pictures if which == "pictures" else part.objects for part in parts]
+    named = [table.assign(dataset=part.name) for table, part in zip(tables, parts, strict=True)]
+    joined: pd.DataFrame = pd.concat(named, ignore_index=True)
+    return joined
 
 
 def _histogram(
