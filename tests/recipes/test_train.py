@@ -16,9 +16,16 @@ import pytest
 import torch
 
 import maskwright as mw
-from maskwright.errors import ConfigError, DataError, EvaluationError, TrainingError
+from maskwright.errors import (
+    AnnotationError,
+    ConfigError,
+    DataError,
+    EvaluationError,
+    TrainingError,
+)
 from maskwright.model import load_checkpoint, read_checkpoint_header
 from maskwright.recipes import predict_dataset, resume, score_model, train
+from maskwright.recipes.training_runs import open_parts
 from maskwright.structures import Sample
 from maskwright.transforms import AUGMENTATIONS
 
@@ -215,11 +222,75 @@ def test_classes_that_differ_are_named_before_anything_is_predicted(
 ) -> None:
     document = json.loads(discs.read_text())
     other = discs.parent / "other_classes.json"
+    document["annotations"][3]["category_id"] = 8
     for names, message in (
-        (["disk"], r"class 'disk', which the model does not know.*Did you mean 'disc'"),
-        (["disc", "ring"], r"class 'ring', which the model does not know; it knows: disc"),
+        (["disk", "disc"], r"'disk' \(19 objects\); known: disc.*Did you mean 'disc'"),
+        (["disc", "ring"], r"'ring' \(1 objects\); known: disc"),
+        (["dot", "ring"], r"'dot' \(19 objects\), 'ring' \(1 objects\); known: disc"),
     ):
         categories = [{"id": 7 + i, "name": name} for i, name in enumerate(names)]
         other.write_text(json.dumps(document | {"categories": categories}))
         with pytest.raises(EvaluationError, match=message):
             score_model(mw.load(run.path), mw.open_dataset(other))
+
+
+def test_classes_are_matched_by_name_when_a_model_is_scored(
+    run: mw.recipes.TrainedRun, discs: Path
+) -> None:
+    expected = score_model(mw.load(run.path), mw.open_dataset(discs))
+    document = json.loads(discs.read_text())
+    for annotation in document["annotations"]:
+        annotation["category_id"] = 40
+    document["categories"] = [{"id": 0, "name": "ring"}, {"id": 40, "name": "disc"}]
+    other = discs.parent / "other_ids.json"
+    other.write_text(json.dumps(document))
+    assert score_model(mw.load(run.path), mw.open_dataset(other)) == expected
+
+
+def test_classes_of_validation_pictures_are_matched_by_name(discs: Path, tmp_path: Path) -> None:
+    document = json.loads(discs.read_text())
+    names = [{"id": 3, "name": "ring"}, {"id": 7, "name": "disc"}, {"id": 9, "name": "square"}]
+    document["categories"] = names
+    document["annotations"][0]["category_id"] = 3
+    train = discs.parent / "three_classes.json"
+    train.write_text(json.dumps(document))
+    # Another order, other ids from 0, one class less, and one more without objects.
+    other = [{"id": 0, "name": "disc"}, {"id": 5, "name": "ring"}, {"id": 6, "name": "unused"}]
+    new_id = {7: 0, 3: 5}
+    changed = [a | {"category_id": new_id[a["category_id"]]} for a in document["annotations"]]
+    validation = discs.parent / "another_order.json"
+    validation.write_text(json.dumps(document | {"categories": other, "annotations": changed}))
+    source = {"data": train, "validation": validation, "images": None, "seed": 0}
+    parts = open_parts(source)
+    assert parts.validation.class_names == parts.train.class_names == ("ring", "disc", "square")
+    assert parts.validation.category_ids == (3, 7, 9)
+    assert parts.validation.labels.tolist() == parts.train.labels.tolist()
+    assert parts.validation.to_coco() == parts.train.to_coco()
+
+
+def test_classes_that_only_validation_pictures_have_are_listed(discs: Path, tmp_path: Path) -> None:
+    document = json.loads(discs.read_text())
+    document["categories"] += [{"id": 1, "name": "dsic"}, {"id": 2, "name": "ring"}]
+    for k in (1, 2):
+        document["annotations"][k]["category_id"] = k
+    validation = discs.parent / "more_classes.json"
+    validation.write_text(json.dumps(document))
+    message = r"more_classes.json: classes .* not known here: 'dsic' \(1 .*\), 'ring' .*'disc'\?"
+    with pytest.raises(AnnotationError, match=message):
+        _train(discs, tmp_path / "run", 1, validation=validation)
+    assert not (tmp_path / "run").exists()
+
+
+def test_groups_stay_together_in_a_run_and_when_it_is_resumed(discs: Path, tmp_path: Path) -> None:
+    rule = r"name:^(\d)"  # 1, 10, 11 and 12 are one group
+    run = _train(discs, tmp_path / "run", 1, groups=rule)
+    split = json.loads((run.path / "split.json").read_text())
+    homes = {name for name, ids in split.items() if {1, 10, 11, 12} & set(ids)}
+    assert len(homes) == 1
+    assert len(split) == 3
+    assert resume(run.path, quiet=True).steps == 1
+
+
+def test_groups_beside_validation_pictures_are_refused(discs: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="groups are for dividing"):
+        _train(discs, tmp_path / "run", 1, groups="near-duplicates", validation=discs)

@@ -98,7 +98,7 @@ Examples:
         --models faster-rcnn+mask-rcnn@resnet18,faster-rcnn+mask-rcnn@resnet50""",
 )
 
-_data = App(name="data", help="Annotated pictures: from one format into another.")
+_data = App(name="data", help="Annotated pictures: convert, divide, count and look at them.")
 _data.command(
     "maskwright.cli.data:convert",
     name="convert",
@@ -109,6 +109,40 @@ Examples:
     maskwright data convert annotations.json --to yolo --out yolo
     maskwright data convert tiles/ --to coco --out coco --crowd drop
     maskwright data convert project.xml --to labelme --out labelme --strict""",
+)
+_data.command(
+    "maskwright.cli.data_split:split",
+    name="split",
+    help="Divide into training, validation and test parts, or into folds.",
+    help_epilogue="""\
+Examples:
+
+    maskwright data split annotations.json --out parts
+    maskwright data split annotations.json --out parts --ratios 0.8 0.1 0.1 --groups field:plate
+    maskwright data split tiles/ --out parts --groups near-duplicates --to yolo --copy
+    maskwright data split annotations.json --out folds --folds 5 --groups name:'^([^_]+)_'""",
+)
+_data.command(
+    "maskwright.cli.data_stats:stats",
+    name="stats",
+    help="Count objects, sizes, shapes and classes; the normalisation; plots.",
+    help_epilogue="""\
+Examples:
+
+    maskwright data stats annotations.json
+    maskwright data stats parts/train.json parts/val.json parts/test.json --out statistics
+    maskwright data stats instances_train2017.json --no-pixels --json""",
+)
+_data.command(
+    "maskwright.cli.data_view:view",
+    name="view",
+    help="Draw annotated pictures or single objects on one sheet.",
+    help_epilogue="""\
+Examples:
+
+    maskwright data view annotations.json --out sheet.png
+    maskwright data view annotations.json --out small.png --sort smallest --count 24 --columns 6
+    maskwright data view annotations.json --out cracks.png --class Crack --objects""",
 )
 app.command(_data)
 

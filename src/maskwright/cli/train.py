@@ -21,6 +21,7 @@ def train(
     resume: Path | None = None,
     val: Path | None = None,
     images: Path | None = None,
+    groups: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
     task: Literal["instances", "semantic"] = "instances",
     model: str | None = None,
     backbone: str | None = None,
@@ -50,6 +51,8 @@ def train(
         resume: Go on with the run in this folder.
         val: Annotations of the validation pictures.
         images: Folder of the pictures, if it is not beside the annotations.
+        groups: What the split keeps together, as for `data split`: field:NAME, name:PATTERN or
+            near-duplicates.
         task: instances finds objects; semantic gives every pixel a class (its score is mIoU).
         model: Detector and mask head, such as faster-rcnn+mask-rcnn. For --task semantic fcn or
             deeplab (the default).
@@ -81,6 +84,7 @@ def train(
             out=out,
             validation=val,
             images=images,
+            groups=groups,
             task=task,
             model=model,
             backbone=backbone,

@@ -13,11 +13,11 @@ RUN/scores.json          the best model's scores on validation and test pictures
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from maskwright.data import open_dataset, split_dataset
+from maskwright.data import group_pictures, open_dataset, split_dataset
 from maskwright.devices import choose_device
 from maskwright.errors import ConfigError, DataError, TrainingError
 from maskwright.files import write_json
@@ -42,6 +42,7 @@ def train(
     out: str | Path,
     validation: str | Path | None = None,
     images: str | Path | None = None,
+    groups: str | Sequence[str] = (),
     task: TaskName = "instances",
     model: str | None = None,
     backbone: str | None = None,
@@ -63,7 +64,9 @@ def train(
             training, validation and test pictures.
         out: The run folder to make.
         validation: Annotations of the validation pictures; all of `data` is then trained on.
+            Their classes are matched by name.
         images: The folder of the pictures of `data`, if it is not where it is looked for.
+        groups: Which pictures must not be divided, see `maskwright.data.groups`.
         task: "instances" finds objects; "semantic" gives every pixel a class, and the best model
             is the one with the best mean IoU.
         model: "detector+mask-head"; None for "faster-rcnn+mask-rcnn". Of the semantic task "fcn"
@@ -84,11 +87,14 @@ def train(
             standard error.
 
     Raises:
-        DataError: The data cannot be read, or has too few pictures to split.
+        DataError: The data cannot be read, or has too few pictures or groups to split, or
+            `validation` has objects of other classes.
         ConfigError: An unknown or impossible option.
         TrainingError: The folder is not empty, or training went wrong (non-finite losses).
     """
     chosen_device = choose_device(device)
+    if groups and validation is not None:
+        raise ConfigError("groups are for dividing the data, and validation pictures were given")
     if seed < 0:
         raise ConfigError(f"seed must be 0 or more, got {seed}")
     source = {
@@ -96,6 +102,7 @@ def train(
         "validation": None if validation is None else str(Path(validation).resolve()),
         "images": None if images is None else str(Path(images).resolve()),
         "seed": seed,
+        "groups": [groups] if isinstance(groups, str) else list(groups),
     }
     parts = open_parts(source)
     recipe = choose_recipe(
@@ -184,18 +191,27 @@ def open_parts(source: Mapping[str, Any]) -> Parts:
     """Open the data of a run and divide it, always alike for the same source.
 
     Args:
-        source: "data", "validation", "images" and "seed", each as `train` takes it.
+        source: "data", "validation", "images", "seed" and, if there are any, "groups", each as
+            `train` takes it.
 
     Raises:
-        DataError: The data cannot be read, or has too few pictures to split.
+        DataError: The data cannot be read, or has too few pictures or groups to split; the
+            validation pictures have objects of classes that the others do not list.
+        ConfigError: A rule for groups that is not one.
     """
     data = open_dataset(source["data"], images=source["images"])
     if source["validation"] is not None:
-        return Parts(train=data, validation=open_dataset(source["validation"]), test=None)
+        # By name: the ids and the order of two files may differ.
+        validation = open_dataset(source["validation"]).with_classes(
+            data.class_names, data.category_ids
+        )
+        return Parts(train=data, validation=validation, test=None)
     if len(data) < _FEWEST:
         raise DataError(
             f"{source['data']} has {len(data)} pictures, and {_FEWEST} or more are needed to make "
             "training, validation and test pictures of them: annotate more, or give validation"
         )
-    train_part, validation, test = split_dataset(data, seed=source["seed"])
+    rules = source.get("groups", ())  # runs from before there were groups do not state them
+    groups = group_pictures(data, rules, source=source["data"]) if rules else None
+    train_part, validation, test = split_dataset(data, seed=source["seed"], groups=groups)
     return Parts(train=train_part, validation=validation, test=test)
