@@ -142,7 +142,8 @@ Examples:
 
     maskwright data view annotations.json --out sheet.png
     maskwright data view annotations.json --out small.png --sort smallest --count 24 --columns 6
-    maskwright data view annotations.json --out cracks.png --class Crack --objects""",
+    maskwright data view annotations.json --out cracks.png --class Crack --objects
+    maskwright data view annotations.json --out seen.png --augment driving""",
 )
 app.command(_data)
 
@@ -169,10 +170,28 @@ def dotted_to_set(tokens: Sequence[str]) -> list[str]:
     return rewritten
 
 
+def bare_augment_to_default(tokens: Sequence[str]) -> list[str]:
+    """Give `--augment` without a name the name "default".
+
+    >>> bare_augment_to_default(["data", "view", "d.json", "--augment", "--out", "s.png"])
+    ['data', 'view', 'd.json', '--augment', 'default', '--out', 's.png']
+    """
+    named: list[str] = []
+    for token, following in zip(tokens, [*tokens[1:], "--"], strict=True):
+        named.append(token)
+        if token == "--augment" and following.startswith("-"):
+            named.append("default")
+    return named
+
+
 def run(tokens: Sequence[str]) -> int:
     """Run one command line and return its exit code: 0 well, 1 in part, 2 an error, 130 Ctrl-C."""
     try:
-        code = app(dotted_to_set(tokens), result_action="return_value", exit_on_error=True)
+        code = app(
+            dotted_to_set(bare_augment_to_default(tokens)),
+            result_action="return_value",
+            exit_on_error=True,
+        )
     except MaskwrightError as error:
         print(f"maskwright: {error}", file=sys.stderr)  # noqa: T201
         return 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import UInt8
 
@@ -19,13 +21,13 @@ def augmented_sheet(
     dataset: Dataset,
     augmentation: Augmentation,
     *,
-    num_pictures: int = 4,
+    pictures: Sequence[int] | None = None,
     num_views: int = 4,
     seed: int = 0,
     short_side: int = 800,
     long_side: int = 1333,
     fixed_size: Size | None = None,
-    cell: tuple[int, int] = (240, 320),
+    cell: tuple[int, int] = (320, 320),
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Return pictures with their objects, as they are and as augmented, a row each.
 
@@ -35,7 +37,7 @@ def augmented_sheet(
     Args:
         dataset: The pictures.
         augmentation: What is done to them.
-        num_pictures: Rows, spread evenly over the dataset.
+        pictures: Positions of the pictures, a row each; None for four, spread over the dataset.
         num_views: Columns beside the picture as it is.
         seed: Of the draws.
         short_side: See `maskwright.transforms.resized_size`.
@@ -44,22 +46,21 @@ def augmented_sheet(
         cell: Room for one picture, (height, width) in pixels.
 
     Raises:
-        ConfigError: A number below 1.
+        ConfigError: Less than one view.
         DataError: The dataset has no pictures, or one cannot be read.
     """
-    if min(num_pictures, num_views) < 1:
-        raise ConfigError(
-            f"a sheet needs 1 picture and 1 view or more, got {num_pictures} and {num_views}"
-        )
+    if num_views < 1:
+        raise ConfigError(f"a sheet needs 1 view or more, got {num_views}")
     if not len(dataset):
         raise DataError(f"{dataset!r} has no pictures to show")
     transform = choose_transform(
         None, augmentation, short_side=short_side, long_side=long_side, fixed_size=fixed_size
     )
     reader = SampleReader(dataset, transform, seed=seed)
-    spread = np.linspace(0, len(dataset) - 1, min(num_pictures, len(dataset)))
+    if pictures is None:
+        pictures = np.linspace(0, len(dataset) - 1, min(4, len(dataset))).round().astype(int)
     rows, captions = [], []
-    for index in spread.round().astype(int).tolist():
+    for index in map(int, pictures):
         plain = dataset.sample(index)
         views = [
             reader.read(Place(epoch=epoch, index=index, mixes=augmentation.mixes))[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,8 +33,8 @@ def override_recipe(
         recipe: What was chosen by the data; it is not changed.
         overrides: See `maskwright.model.apply_overrides`. "augmentation.preset" is a name as
             `augment` takes it; other options of the augmentation change what the preset says.
-        augment: A preset's name or an augmentation; None leaves the choice to the overrides or
-            the recipe.
+        augment: A preset's name or an augmentation; None or "default" leaves the choice to the
+            overrides or the recipe.
 
     Raises:
         ConfigError: An unknown name, or a value outside its range.
@@ -47,6 +47,8 @@ def override_recipe(
         if name.replace("-", "_") == _PRESET:
             named = remaining.pop(name)
             augment = named if augment is None else augment
+    if augment == "default":
+        augment = None
     if isinstance(augment, str):
         augment = augmentation_named(augment)
     if augment is not None:
@@ -58,9 +60,10 @@ def view_augmented(
     dataset: Dataset,
     augment: str | Augmentation | None = None,
     *,
-    num_pictures: int = 4,
+    pictures: Sequence[int] | None = None,
     num_views: int = 4,
     seed: int = 0,
+    cell: tuple[int, int] = (320, 320),
     overrides: Mapping[str, Any] | None = None,
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Return a contact sheet of what a model would see of the pictures in training.
@@ -68,9 +71,10 @@ def view_augmented(
     Args:
         dataset: The pictures.
         augment: A preset's name or an augmentation; None for what `train` would choose.
-        num_pictures: Rows, spread evenly over the dataset.
+        pictures: Positions of the pictures, a row each; None for four, spread over the dataset.
         num_views: Columns beside the picture as it is: its first epochs.
         seed: Of the draws.
+        cell: Room for one picture, (height, width) in pixels.
         overrides: Options of the recipe by dotted name, as for `train`.
 
     Raises:
@@ -83,8 +87,9 @@ def view_augmented(
     return augmented_sheet(
         dataset,
         recipe.augmentation,
-        num_pictures=num_pictures,
+        pictures=pictures,
         num_views=num_views,
+        cell=cell,
         seed=seed,
         short_side=recipe.model.short_side,
         long_side=recipe.model.long_side,
