@@ -91,7 +91,8 @@ def view(
             overrides=parse_overrides(set_),
         )
         save_image(out, sheet)
-        Console().print(f"{len(chosen)} pictures, {columns} views each: {out}", soft_wrap=True)
+        said = f"{len(chosen)} pictures, {columns} views each: {out}"
+        Console().print(said, highlight=False, soft_wrap=True)
         return 0
     samples = (
         object_samples(dataset, chosen)

@@ -10,8 +10,9 @@ from jaxtyping import UInt8
 from maskwright.data import Dataset, Place, SampleReader, choose_transform
 from maskwright.draw.contact import contact_sheet
 from maskwright.draw.overlay import overlay
+from maskwright.draw.sample_sheet import draw_sample
 from maskwright.errors import ConfigError, DataError
-from maskwright.structures import Sample, Size
+from maskwright.structures import Size
 from maskwright.transforms import Augmentation
 
 __all__ = ["augmented_sheet"]
@@ -58,15 +59,17 @@ def augmented_sheet(
     )
     reader = SampleReader(dataset, transform, seed=seed)
     if pictures is None:
-        pictures = np.linspace(0, len(dataset) - 1, min(4, len(dataset))).round().astype(int)
+        spread = np.linspace(0, len(dataset) - 1, min(4, len(dataset)))
+        pictures = spread.round().astype(int).tolist()
     rows, captions = [], []
-    for index in map(int, pictures):
+    for index in pictures:
         plain = dataset.sample(index)
         views = [
             reader.read(Place(epoch=epoch, index=index, mixes=augmentation.mixes))[0]
             for epoch in range(num_views)
         ]
-        rows.append([_drawn(plain), *_in_one_frame([_drawn(sample) for sample in views])])
+        drawn = [overlay(view.image, view.targets, labels=False) for view in views]
+        rows.append([draw_sample(plain, cell), *_in_one_frame(drawn)])
         counts = ", ".join(str(len(sample.targets)) for sample in views)
         captions.append(f"{plain.name}: {len(plain.targets)} objects; in the views {counts}")
     headings = ["as it is", *(f"epoch {epoch}" for epoch in range(num_views))]
@@ -82,7 +85,3 @@ def _in_one_frame(pictures: list[UInt8[np.ndarray, "_ _ 3"]]) -> list[UInt8[np.n
         frame[: picture.shape[0], : picture.shape[1]] = picture
         framed.append(frame)
     return framed
-
-
-def _drawn(sample: Sample) -> UInt8[np.ndarray, "h w 3"]:
-    return overlay(sample.image, sample.targets, labels=False)

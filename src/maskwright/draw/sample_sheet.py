@@ -13,7 +13,7 @@ from maskwright.draw.overlay import overlay
 from maskwright.draw.shrinking import shrink_instances, shrink_picture
 from maskwright.structures import Sample
 
-__all__ = ["sample_sheet"]
+__all__ = ["draw_sample", "sample_sheet"]
 
 
 def sample_sheet(
@@ -35,7 +35,7 @@ def sample_sheet(
     """
     drawn, titles = [], []
     for sample in samples:
-        drawn.append(_draw(sample, cell, opacity, labels=False if as_objects else None))
+        drawn.append(draw_sample(sample, cell, opacity, labels=False if as_objects else None))
         titles.append(_object_title(sample) if as_objects else _picture_title(sample))
     places = range(0, len(drawn), columns)
     return contact_sheet(
@@ -45,8 +45,8 @@ def sample_sheet(
     )
 
 
-def _draw(
-    sample: Sample, cell: tuple[int, int], opacity: float, *, labels: bool | None
+def draw_sample(
+    sample: Sample, cell: tuple[int, int], opacity: float = 0.4, *, labels: bool | None = False
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Return the overlay, near the size of the cell so that lines and letters stay legible."""
     image, targets = sample.image, sample.targets
