@@ -29,7 +29,7 @@ from maskwright.transforms.geometry import (
     warp_image,
     warp_instances,
 )
-from maskwright.transforms.mixing import CopyPaste, MixUp, Mosaic, Partner
+from maskwright.transforms.mixing import CopyPaste, MixUp, Mosaic, Partner, See
 from maskwright.transforms.options import (
     Positive,
     PositiveCount,
@@ -190,17 +190,21 @@ class Augmentation:
             resized = resize(sample.targets.image_size, chances)
             return self._seen(sample, resized, chances, window=window, factor=factor)
 
+        mixed = self._mixed(sample, frame, chances, see=see, partner=partner)
+        return self._degraded(mixed, chances)
+
+    def _mixed(
+        self, sample: Sample, frame: Size, chances: Chances, *, see: See, partner: Partner | None
+    ) -> Sample:
+        """The picture as the network would see it, with what other pictures bring to it."""
+        window = frame if self.crop is None else self.crop
         if partner is not None and chances.happens("mosaic", self.mosaic.probability):
+            rng = chances.generator("mosaic")
             mixed = self.mosaic.apply(
-                sample,
-                chances.generator("mosaic"),
-                frame=frame if self.crop is None else self.crop,
-                see=see,
-                partner=partner,
-                fill=self.fill,
+                sample, rng, frame=window, see=see, partner=partner, fill=self.fill
             )
         else:
-            mixed = self._seen(sample, frame, chances, window=self.crop or frame)
+            mixed = self._seen(sample, frame, chances, window=window)
         if partner is not None and chances.happens("copy_paste", self.copy_paste.probability):
             rng = chances.generator("copy_paste")
             mixed = self.copy_paste.apply(
@@ -212,7 +216,7 @@ class Augmentation:
         if partner is not None and chances.happens("mix_up", self.mix_up.probability):
             rng = chances.generator("mix_up")
             mixed = self.mix_up.apply(mixed, rng, see=see, partner=partner)
-        return self._degraded(mixed, chances)
+        return mixed
 
     def _seen(
         self,
