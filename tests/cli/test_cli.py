@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from maskwright.cli.app import dotted_to_set, run
+from maskwright.data import read_image
 from maskwright.recipes import train
 
 _SMALL = {
@@ -163,6 +164,49 @@ def test_tables_are_printed_for_people(
     assert code == 0
     assert "AP50" in out
     assert "disc" in out
+
+
+def test_an_augmentation_is_named_on_the_command_line(
+    discs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    code, _, err = _run(capsys, "train", discs, "--out", out, "--augment", "medicl")
+    assert code == 2
+    assert "unknown augmentation 'medicl'. Did you mean 'medical'?" in err
+    assert not out.exists()
+
+
+def test_data_view_shows_what_a_model_will_see(
+    discs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = []
+    for tokens in (
+        ["--augment"],
+        ["--augment", "strong", "--augmentation.mosaic.probability", "1"],
+    ):
+        sheet = tmp_path / f"{len(sizes)}.png"
+        code, out, _ = _run(
+            capsys,
+            "data",
+            "view",
+            discs,
+            *tokens,
+            "--out",
+            sheet,
+            "--count",
+            "2",
+            "--columns",
+            "3",
+            "--cell",
+            "64",
+        )
+        assert code == 0
+        assert "2 pictures, 3 views each" in out
+        sizes.append(read_image(sheet).shape[1])
+    assert sizes == [8 + 4 * 72] * 2
+    code, _, err = _run(capsys, "data", "view", discs, "--out", "x.png", "--augment", "--objects")
+    assert code == 2
+    assert "leave --objects out" in err
 
 
 @pytest.mark.parametrize(

@@ -73,12 +73,15 @@ def evaluate(
     if predictions is not None:
         found = predictions
     else:
+        from maskwright.recipes.scoring import match_classes
+
         assert model is not None
         predictor, dataset = open_model_and_data(model, data, images, subset, weights, device)
         if semantic or not predictor.finds_objects:
             _print([_score_class_maps(predictor, dataset, quiet=json_)], as_json=json_)
             return 0
-        found, truth = predict_all(predictor, dataset, quiet=json_), dataset
+        truth = match_classes(predictor.class_names, dataset)
+        found = predict_all(predictor, truth, quiet=json_)
     from maskwright import evaluation
 
     families: list[Metrics | CellMetrics | SemanticMetrics] = []
@@ -118,9 +121,7 @@ def predict_all(predictor: Predictor, dataset: Dataset, *, quiet: bool) -> Predi
     """Return what the model finds on every picture."""
     from maskwright.cli.progress import pictures_bar
     from maskwright.recipes import predict_dataset
-    from maskwright.recipes.scoring import require_same_classes
 
-    require_same_classes(predictor.class_names, dataset)
     with pictures_bar("Scoring", quiet=quiet) as progress:
         return list(predict_dataset(predictor, dataset, progress=progress))
 

@@ -85,14 +85,17 @@ def _checked(path: Path, content: Any) -> dict[str, list[Any]]:
 
 def _read_categories(path: Path, entries: list[Any]) -> tuple[list[int], list[str]]:
     names: dict[int, str] = {}
+    clashes: list[str] = []
     for place, entry in enumerate(entries):
         if not isinstance(entry, dict) or not is_id(entry.get("id")):
             raise _fault(path, f"category {place} of the list has no whole-number id")
         if not isinstance(entry.get("name"), str) or not entry["name"]:
             raise _fault(path, f"category {entry['id']} has no name")
         if entry["id"] in names:
-            raise _fault(path, f"category id {entry['id']} is used twice")
+            clashes.append(f"{entry['id']} ({names[entry['id']]!r} and {entry['name']!r})")
         names[entry["id"]] = entry["name"]
+    if clashes:
+        raise _fault(path, f"category ids used twice: {', '.join(clashes)}; give each its own")
     twice = sorted(name for name, count in Counter(names.values()).items() if count > 1)
     if twice:
         raise _fault(path, f"category names used twice: {', '.join(twice)}; merge or rename them")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from maskwright.recipes.augmenting import override_recipe, view_augmented
 from maskwright.recipes.calibrating import Calibrated, calibrate_model, save_reliability_plot
 from maskwright.recipes.choose import DataFacts, choose_recipe, data_facts, part_names
 from maskwright.recipes.comparison import ComparedModel, Comparison, compare
@@ -26,6 +27,7 @@ __all__ = [
     "choose_recipe",
     "compare",
     "data_facts",
+    "override_recipe",
     "part_names",
     "predict_dataset",
     "resume",
@@ -33,5 +35,6 @@ __all__ = [
     "score_class_maps",
     "score_model",
     "train",
+    "view_augmented",
     "write_error_analysis",
 ]

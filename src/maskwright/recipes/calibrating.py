@@ -24,7 +24,7 @@ from maskwright.evaluation.analysis.calibration_fit import calibrated_scores, fi
 from maskwright.files import atomic_write
 from maskwright.inference import Predictor, load
 from maskwright.inference.loading import model_file
-from maskwright.recipes.scoring import predict_dataset, require_same_classes
+from maskwright.recipes.scoring import match_classes, predict_dataset
 from maskwright.score_calibration import (
     CalibrationMethod,
     ScoreCalibration,
@@ -147,7 +147,7 @@ def calibrate_model(
     predictor = Predictor(load(path, device=device).model)  # without the calibration it may have
     if not predictor.finds_objects:
         raise ConfigError(f"{path} is a semantic model: it finds no objects whose scores could lie")
-    require_same_classes(predictor.class_names, dataset)
+    dataset = match_classes(predictor.class_names, dataset)
     found = list(predict_dataset(predictor, dataset, progress=progress))
     objects = read_found_and_true(found, dataset)
     calibration, notes = fit_calibration(

@@ -13,6 +13,7 @@ import binascii
 import io
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -117,12 +118,13 @@ def _picture_name(document: Entry, here: Path, root: Path, options: ReadOptions)
         raise document.fault(f"imagePath is {stated!r:.60}, wanted a file name")
     if options.images is not None:
         return stated.rpartition("/")[2] if leads_outside(stated) else stated
-    try:
-        return (here / stated).resolve().relative_to(root.resolve()).as_posix()
-    except (ValueError, OSError):
+    # By the words alone: a link in the folder may lead to its picture elsewhere.
+    name = os.path.relpath(os.path.join(here, stated), root).replace(os.sep, "/")
+    if leads_outside(name):
         raise document.fault(
             f"imagePath {stated!r} leads out of {root}: name the pictures' folder with images="
-        ) from None
+        )
+    return name
 
 
 def _read_shapes(document: Entry, image: int, collector: Collector) -> None:
