@@ -40,12 +40,17 @@ def plates(tmp_path: Path) -> Path:
                     "area": 81.0,
                     "bbox": [x, 0, 9, 9],
                     "iscrowd": 0,
+                    "attributes": {"seen_by": n},
                 }
             )
     content = {
         "images": images,
         "annotations": annotations,
-        "categories": [{"id": 3, "name": "cell"}, {"id": 7, "name": "debris"}],
+        "categories": [
+            {"id": 3, "name": "cell", "supercategory": "alive"},
+            {"id": 7, "name": "debris"},
+        ],
+        "info": {"year": 2020},
     }
     path = folder / "all.json"
     path.write_text(json.dumps(content))
@@ -65,10 +70,15 @@ def test_the_parts_hold_every_entry_as_it_was(plates: Path, tmp_path: Path) -> N
     assert [len(part["images"]) for part in parts] == [17, 4, 3]
     for key in ("images", "annotations"):
         together = sorted((entry for part in parts for entry in part[key]), key=lambda e: e["id"])
-        for entry in whole[key]:
-            entry.pop("plate", None)
         assert together == whole[key]
     assert all(part["categories"] == whole["categories"] for part in parts)
+    assert all(part["info"] == whole["info"] for part in parts)
+
+
+def test_a_part_can_be_divided_again_by_the_same_field(plates: Path, tmp_path: Path) -> None:
+    train = write_split(plates, tmp_path / "out", groups="field:plate").annotations["train"]
+    folds = write_split(train, tmp_path / "folds", groups="field:plate", folds=2)
+    assert folds.split.num_groups == len({e["plate"] for e in _json(train)["images"]})
 
 
 @pytest.mark.parametrize("copy", [False, True])
@@ -171,6 +181,19 @@ def test_other_formats_get_a_folder_per_part(
     files = [file for file in out.rglob("*.png") if "Segmentation" not in str(file)]
     links = [file for file in files if file.is_symlink()]
     assert len(links) == (0 if copy else 24)
+
+
+def test_a_disk_without_links_asks_for_copies(
+    plates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    with pytest.raises(DataError, match=r"Operation not permitted.*--copy"):
+        write_split(plates, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    write_split(plates, tmp_path / "out", copy=True)
 
 
 def test_a_folder_with_something_in_it_is_left_alone(plates: Path, tmp_path: Path) -> None:
