@@ -3,13 +3,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from maskwright.data import group_pictures, open_dataset, write_split
+from maskwright.data import group_pictures, open_annotations, open_dataset, write_split
 from maskwright.errors import ConfigError, DataError
 
 
@@ -215,6 +218,8 @@ def test_nothing_is_left_of_a_split_that_fails(plates: Path, tmp_path: Path) -> 
     [
         ({"ratios": (1.0,)}, ConfigError, "train and val, or of train, val and test; got 1"),
         ({"ratios": (0.5, 0.6)}, ConfigError, "sum to 1"),
+        ({"ratios": (0.5, 0.5), "folds": 3}, ConfigError, "give one of them"),
+        ({"seed": -1}, ConfigError, "seed must be 0 or more"),
         ({"folds": 1}, ConfigError, "2 folds or more"),
         ({"to": "panoptic"}, ConfigError, "only read"),
         ({"groups": "nam:x"}, ConfigError, "got 'nam:x'. Did you mean 'name'"),
@@ -241,3 +246,34 @@ def test_fields_need_a_json_of_pictures(plates: Path, tmp_path: Path) -> None:
 
 def test_no_rules_leave_every_picture_by_itself(plates: Path) -> None:
     assert group_pictures(open_dataset(plates), ()).tolist() == list(range(24))
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("xyz"), st.integers()), max_size=15)
+)
+def test_joined_rules_are_the_finest_groups_that_no_rule_divides(
+    parts: list[tuple[str, str, int]],
+) -> None:
+    content = {
+        "images": [
+            {"id": k, "file_name": f"{one}_{other}_{k}.png", "height": 4, "width": 4}
+            for k, (one, other, _) in enumerate(parts)
+        ]
+        or [{"id": 0, "file_name": "a_x_0.png", "height": 4, "width": 4}],
+        "annotations": [],
+        "categories": [{"id": 1, "name": "cell"}],
+    }
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "all.json"
+        path.write_text(json.dumps(content))
+        dataset = open_annotations(path)
+    names = dataset.file_names
+    groups = list(range(len(names)))
+    for i, one in enumerate(names):  # union-find by plain renaming
+        for j, other in enumerate(names[:i]):
+            if one[0] == other[0] or one[2] == other[2]:
+                groups = [groups[j] if group == groups[i] else group for group in groups]
+    first: dict[int, int] = {}
+    wanted = [first.setdefault(group, len(first)) for group in groups]
+    assert group_pictures(dataset, ["name:^(.)", "name:^._(.)"]).tolist() == wanted

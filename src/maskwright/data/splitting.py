@@ -65,7 +65,7 @@ def write_split(
     data: str | Path,
     out: str | Path,
     *,
-    ratios: Sequence[float] = DEFAULT_RATIOS,
+    ratios: Sequence[float] | None = None,
     folds: int | None = None,
     groups: str | Sequence[str] = (),
     seed: int = 0,
@@ -84,7 +84,8 @@ def write_split(
     Args:
         data: Annotated pictures, as `open_dataset` takes them.
         out: The folder to make; an empty one is taken.
-        ratios: Shares of train and val, or of train, val and test; they sum to 1 (or 100).
+        ratios: Shares of train and val, or of train, val and test; they sum to 1 (or 100). None
+            takes 0.7, 0.15 and 0.15.
         folds: Make this many folds for cross-validation instead.
         groups: Rules for pictures that must not be divided, see `maskwright.data.groups`.
         seed: As for `split_dataset`.
@@ -102,7 +103,9 @@ def write_split(
     """
     out = Path(out)
     write_parts = _written_as_coco(data) if to == "coco" else _written_as(to)
-    shares = _checked_ratios(ratios)
+    if ratios and folds is not None:
+        raise ConfigError("ratios and folds are two ways to divide: give one of them")
+    shares = _checked_ratios(ratios or DEFAULT_RATIOS)
     with new_folder(out) as partial:
         dataset = open_dataset(data, images=images, crowd=crowd, format=format)
         numbers = group_pictures(dataset, groups, source=data, progress=progress)
