@@ -119,6 +119,8 @@ def _part_of(
     numbers = np.asarray(groups)
     if numbers.shape != (len(dataset),):
         raise ConfigError(f"groups must be one per picture ({len(dataset)}), got {numbers.shape}")
+    if not len(numbers):
+        return np.zeros(0, np.int64)
     _, group_of = np.unique(numbers, return_inverse=True)
     group_sizes = np.bincount(group_of)
     if len(group_sizes) < len(shares) <= len(dataset):
