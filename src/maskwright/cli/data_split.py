@@ -19,9 +19,13 @@ def split(
     /,
     *,
     out: Path,
-    ratios: Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative="")] = (),
+    ratios: Annotated[
+        tuple[float, ...], Parameter(consume_multiple=True, negative="", show_default=False)
+    ] = (),
     folds: int | None = None,
-    groups: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    groups: Annotated[
+        tuple[str, ...], Parameter(consume_multiple=True, negative="", show_default=False)
+    ] = (),
     seed: int = 0,
     to: str = "coco",
     copy: Annotated[bool, Parameter(negative="")] = False,
