@@ -157,6 +157,21 @@ def test_a_part_of_the_split_can_be_scored(
     assert json.loads(out) == scores["test"]
 
 
+def test_a_model_is_scored_on_data_whose_classes_have_other_ids_and_order(
+    trained: Path, discs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = json.loads(discs.read_text())
+    document["categories"] = [{"id": 0, "name": "unused"}, {"id": 3, "name": "disc"}]
+    for annotation in document["annotations"]:
+        annotation["category_id"] = 3
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(document))
+    options = ("--json", "--images", discs.parent)
+    results = [_run(capsys, "evaluate", trained, data, *options) for data in (discs, other)]
+    assert results[0] == results[1]
+    assert results[0][0] == 0
+
+
 def test_tables_are_printed_for_people(
     trained: Path, discs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -273,7 +288,19 @@ def test_the_help_of_train_says_how_every_option_is_set(
     assert "config.json" in out
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["predict"], ["evaluate"], ["demo"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        [],
+        ["train"],
+        ["predict"],
+        ["evaluate"],
+        ["demo"],
+        ["data", "split"],
+        ["data", "stats"],
+        ["data", "view"],
+    ],
+)
 def test_help_shows_examples_and_options(
     command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -98,6 +98,8 @@ def test_what_cannot_be_chosen_is_said(dataset: Dataset) -> None:
         choose_pictures(dataset, 3, classes=("aple",))
     with pytest.raises(ConfigError, match="1 or more, got 0"):
         choose_objects(dataset, 0)
+    with pytest.raises(ConfigError, match="seed must be 0 or more"):
+        choose_objects(dataset, 1, seed=-1)
     with pytest.raises(DataError, match="no pictures"):
         choose_pictures(dataset.subset([2]), 3, classes=("apple",))
     with pytest.raises(DataError, match="no objects"):

@@ -161,6 +161,20 @@ def test_pairs_and_clusters_are_those_of_a_plain_double_loop(
     assert set(map(tuple, found.pairs.tolist())) <= expected
 
 
+def test_the_size_of_the_tables_that_are_looked_at_does_not_matter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prints = _random_prints(np.random.default_rng(1), 150, 12)
+    whole = find_duplicates(prints)
+    monkeypatch.setattr("maskwright.data.likeness._BLOCK", 7)
+    monkeypatch.setattr("maskwright.data.likeness._COLUMNS", 11)
+    monkeypatch.setattr("maskwright.data.likeness._CHUNK", 5)
+    parts = find_duplicates(prints)
+    assert len(whole.pairs) > 100
+    for name in ("pairs", "bits", "is_exact", "is_turned", "cluster_of"):
+        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
+
+
 def test_a_thousand_equal_frames_make_a_thousand_pairs() -> None:
     found = find_duplicates(
         Fingerprints.concatenate([_random_prints(np.random.default_rng(0), 1, 1)] * 1000)

@@ -187,6 +187,11 @@ def test_fewer_groups_than_parts_are_refused() -> None:
         split_dataset(_dataset([[0]] * 10, 1), groups=[0] * 7 + [1] * 3)
 
 
+def test_no_pictures_make_empty_parts_with_groups_too() -> None:
+    parts = split_dataset(_dataset([], 1), groups=[])
+    assert [len(part) for part in parts] == [0, 0, 0]
+
+
 def test_one_group_per_picture_is_wanted() -> None:
     with pytest.raises(ConfigError, match="one per picture"):
         split_dataset(_dataset([[0]] * 10, 1), groups=[0, 1])

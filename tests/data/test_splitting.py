@@ -3,13 +3,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from maskwright.data import group_pictures, open_dataset, write_split
+from maskwright.data import group_pictures, open_annotations, open_dataset, write_split
 from maskwright.errors import ConfigError, DataError
 
 
@@ -40,12 +43,17 @@ def plates(tmp_path: Path) -> Path:
                     "area": 81.0,
                     "bbox": [x, 0, 9, 9],
                     "iscrowd": 0,
+                    "attributes": {"seen_by": n},
                 }
             )
     content = {
         "images": images,
         "annotations": annotations,
-        "categories": [{"id": 3, "name": "cell"}, {"id": 7, "name": "debris"}],
+        "categories": [
+            {"id": 3, "name": "cell", "supercategory": "alive"},
+            {"id": 7, "name": "debris"},
+        ],
+        "info": {"year": 2020},
     }
     path = folder / "all.json"
     path.write_text(json.dumps(content))
@@ -65,10 +73,15 @@ def test_the_parts_hold_every_entry_as_it_was(plates: Path, tmp_path: Path) -> N
     assert [len(part["images"]) for part in parts] == [17, 4, 3]
     for key in ("images", "annotations"):
         together = sorted((entry for part in parts for entry in part[key]), key=lambda e: e["id"])
-        for entry in whole[key]:
-            entry.pop("plate", None)
         assert together == whole[key]
     assert all(part["categories"] == whole["categories"] for part in parts)
+    assert all(part["info"] == whole["info"] for part in parts)
+
+
+def test_a_part_can_be_divided_again_by_the_same_field(plates: Path, tmp_path: Path) -> None:
+    train = write_split(plates, tmp_path / "out", groups="field:plate").annotations["train"]
+    folds = write_split(train, tmp_path / "folds", groups="field:plate", folds=2)
+    assert folds.split.num_groups == len({e["plate"] for e in _json(train)["images"]})
 
 
 @pytest.mark.parametrize("copy", [False, True])
@@ -173,6 +186,19 @@ def test_other_formats_get_a_folder_per_part(
     assert len(links) == (0 if copy else 24)
 
 
+def test_a_disk_without_links_asks_for_copies(
+    plates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    with pytest.raises(DataError, match=r"Operation not permitted.*--copy"):
+        write_split(plates, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    write_split(plates, tmp_path / "out", copy=True)
+
+
 def test_a_folder_with_something_in_it_is_left_alone(plates: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")
@@ -192,6 +218,8 @@ def test_nothing_is_left_of_a_split_that_fails(plates: Path, tmp_path: Path) -> 
     [
         ({"ratios": (1.0,)}, ConfigError, "train and val, or of train, val and test; got 1"),
         ({"ratios": (0.5, 0.6)}, ConfigError, "sum to 1"),
+        ({"ratios": (0.5, 0.5), "folds": 3}, ConfigError, "give one of them"),
+        ({"seed": -1}, ConfigError, "seed must be 0 or more"),
         ({"folds": 1}, ConfigError, "2 folds or more"),
         ({"to": "panoptic"}, ConfigError, "only read"),
         ({"groups": "nam:x"}, ConfigError, "got 'nam:x'. Did you mean 'name'"),
@@ -218,3 +246,34 @@ def test_fields_need_a_json_of_pictures(plates: Path, tmp_path: Path) -> None:
 
 def test_no_rules_leave_every_picture_by_itself(plates: Path) -> None:
     assert group_pictures(open_dataset(plates), ()).tolist() == list(range(24))
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("xyz"), st.integers()), max_size=15)
+)
+def test_joined_rules_are_the_finest_groups_that_no_rule_divides(
+    parts: list[tuple[str, str, int]],
+) -> None:
+    content = {
+        "images": [
+            {"id": k, "file_name": f"{one}_{other}_{k}.png", "height": 4, "width": 4}
+            for k, (one, other, _) in enumerate(parts)
+        ]
+        or [{"id": 0, "file_name": "a_x_0.png", "height": 4, "width": 4}],
+        "annotations": [],
+        "categories": [{"id": 1, "name": "cell"}],
+    }
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "all.json"
+        path.write_text(json.dumps(content))
+        dataset = open_annotations(path)
+    names = dataset.file_names
+    groups = list(range(len(names)))
+    for i, one in enumerate(names):  # union-find by plain renaming
+        for j, other in enumerate(names[:i]):
+            if one[0] == other[0] or one[2] == other[2]:
+                groups = [groups[j] if group == groups[i] else group for group in groups]
+    first: dict[int, int] = {}
+    wanted = [first.setdefault(group, len(first)) for group in groups]
+    assert group_pictures(dataset, ["name:^(.)", "name:^._(.)"]).tolist() == wanted

@@ -19,13 +19,13 @@ def split(
     /,
     *,
     out: Path,
-    ratios: Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative="")] = (
-        0.7,
-        0.15,
-        0.15,
-    ),
+    ratios: Annotated[
+        tuple[float, ...], Parameter(consume_multiple=True, negative="", show_default=False)
+    ] = (),
     folds: int | None = None,
-    groups: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    groups: Annotated[
+        tuple[str, ...], Parameter(consume_multiple=True, negative="", show_default=False)
+    ] = (),
     seed: int = 0,
     to: str = "coco",
     copy: Annotated[bool, Parameter(negative="")] = False,
@@ -42,7 +42,7 @@ def split(
     Args:
         data: Annotated pictures of any known format: a file or a folder.
         out: Folder to make: train.json, val.json, test.json, the pictures and split_report.json.
-        ratios: Shares of train and val, or of train, val and test.
+        ratios: Shares of train and val, or of train, val and test. By default 0.7 0.15 0.15.
         folds: Write this many folds for cross-validation, each with its train and val.
         groups: What must stay together: field:NAME (in the pictures' entries of a COCO json),
             name:PATTERN (what the brackets of a regular expression find in the file name),

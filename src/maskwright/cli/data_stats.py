@@ -18,7 +18,9 @@ __all__ = ["stats"]
 
 def stats(
     *data: Path,
-    names: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    names: Annotated[
+        tuple[str, ...], Parameter(consume_multiple=True, negative="", show_default=False)
+    ] = (),
     out: Path | None = None,
     pixels: bool = True,
     from_: Annotated[str | None, Parameter(name="--from")] = None,

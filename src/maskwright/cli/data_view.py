@@ -19,7 +19,8 @@ def view(
     out: Path,
     count: int | None = None,
     classes: Annotated[
-        tuple[str, ...], Parameter(name="--class", consume_multiple=True, negative="")
+        tuple[str, ...],
+        Parameter(name="--class", consume_multiple=True, negative="", show_default=False),
     ] = (),
     sort: Literal["random", "objects", "smallest"] = "random",
     objects: Annotated[bool, Parameter(negative="")] = False,

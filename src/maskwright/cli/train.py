@@ -21,7 +21,9 @@ def train(
     resume: Path | None = None,
     val: Path | None = None,
     images: Path | None = None,
-    groups: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    groups: Annotated[
+        tuple[str, ...], Parameter(consume_multiple=True, negative="", show_default=False)
+    ] = (),
     task: Literal["instances", "semantic"] = "instances",
     model: str | None = None,
     backbone: str | None = None,

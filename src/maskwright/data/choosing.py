@@ -40,11 +40,11 @@ def choose_pictures(
         seed: Of the random choice, and of the order of equals.
 
     Raises:
-        ConfigError: A class that the data does not list, a count below 1.
+        ConfigError: A class that the data does not list, a count below 1, a negative seed.
         DataError: No picture has such an object.
     """
-    order = np.random.default_rng(seed).permutation(len(dataset))
     items = _items(dataset, count, classes)
+    order = _generator(seed).permutation(len(dataset))
     num_objects = np.bincount(dataset.object_image[items], minlength=len(dataset))
     if sort == "objects":
         order = order[np.argsort(-num_objects[order], kind="stable")]
@@ -78,10 +78,10 @@ def choose_objects(
         seed: Of the random choice, and of the order of equals.
 
     Raises:
-        ConfigError: A class that the data does not list, a count below 1.
+        ConfigError: A class that the data does not list, a count below 1, a negative seed.
         DataError: There is no such object.
     """
-    items = np.random.default_rng(seed).permutation(_items(dataset, count, classes))
+    items = _generator(seed).permutation(_items(dataset, count, classes))
     if sort == "objects":
         image = dataset.object_image[items]
         items = items[np.argsort(-np.bincount(image)[image], kind="stable")]
@@ -117,12 +117,13 @@ def object_samples(dataset: Dataset, items: Sequence[int] | np.ndarray) -> Itera
     Raises:
         ImageError: A picture cannot be read.
     """
-    first_of = np.searchsorted(dataset.object_image, np.arange(len(dataset)))
+    object_image, is_empty = dataset.object_image, dataset.is_empty
+    first_of = np.searchsorted(object_image, np.arange(len(dataset)))
     for item in np.asarray(items).tolist():
-        position = int(dataset.object_image[item])
+        position = int(object_image[item])
         whole = dataset.sample(position)
         # Objects without a pixel are not among the targets.
-        rank = int((~dataset.is_empty[first_of[position] : item]).sum())
+        rank = int((~is_empty[first_of[position] : item]).sum())
         yield _around(whole, rank)
 
 
@@ -151,6 +152,12 @@ def _around(whole: Sample, k: int) -> Sample:
         image_id=whole.image_id,
         name=whole.name,
     )
+
+
+def _generator(seed: int) -> np.random.Generator:
+    if seed < 0:
+        raise ConfigError(f"seed must be 0 or more, got {seed}")
+    return np.random.default_rng(seed)
 
 
 def _items(dataset: Dataset, count: int, classes: Sequence[str]) -> Int64[np.ndarray, " n"]:

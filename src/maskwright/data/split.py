@@ -56,8 +56,8 @@ def split_dataset(
         exactly one. The same dataset, groups and seed give the same parts.
 
     Raises:
-        ConfigError: Fractions that are not positive or do not sum to 1, or not one group per
-            picture.
+        ConfigError: Fractions that are not positive or do not sum to 1, a negative seed, or not
+            one group per picture.
         DataError: There are fewer groups than parts.
     """
     shares = np.asarray(fractions, np.float64)
@@ -87,7 +87,7 @@ def fold_dataset(
         and of equal size, as far as groups allow.
 
     Raises:
-        ConfigError: Fewer than two folds, or not one group per picture.
+        ConfigError: Fewer than two folds, a negative seed, or not one group per picture.
         DataError: There are fewer pictures or groups than folds.
     """
     if num_folds < 2:
@@ -108,6 +108,8 @@ def _part_of(
     groups: Sequence[int] | np.ndarray | None,
 ) -> Int64[np.ndarray, " m"]:
     """Return the part of each picture."""
+    if seed < 0:
+        raise ConfigError(f"seed must be 0 or more, got {seed}")
     rng = np.random.default_rng(seed)
     sizes = _part_sizes(len(dataset), shares)
     has_class = _has_class(dataset)
@@ -117,6 +119,8 @@ def _part_of(
     numbers = np.asarray(groups)
     if numbers.shape != (len(dataset),):
         raise ConfigError(f"groups must be one per picture ({len(dataset)}), got {numbers.shape}")
+    if not len(numbers):
+        return np.zeros(0, np.int64)
     _, group_of = np.unique(numbers, return_inverse=True)
     group_sizes = np.bincount(group_of)
     if len(group_sizes) < len(shares) <= len(dataset):

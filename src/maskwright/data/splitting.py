@@ -1,8 +1,9 @@
 """Writing a split: `maskwright data split`.
 
 As COCO, OUT holds train.json, val.json and test.json beside one folder of pictures, with ids and
-file names as they were. In other formats each part is a folder of its own. Folds are folders
-`fold-1` and so on, each with its train and val.
+file names as they were; of a COCO source everything else that its entries say is kept as well
+(licences, attributes, the field that groups were made by). In other formats each part is a folder
+of its own. Folds are folders `fold-1` and so on, each with its train and val.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Int64
@@ -18,6 +20,8 @@ from jaxtyping import Int64
 from maskwright.data.coco_objects import CrowdRule
 from maskwright.data.converting import writer_of
 from maskwright.data.dataset import Dataset
+from maskwright.data.formats import coco
+from maskwright.data.formats.contract import Source
 from maskwright.data.formats.export import ExportLog, ExportReport, link, place_picture
 from maskwright.data.groups import group_pictures
 from maskwright.data.opening import open_dataset
@@ -34,7 +38,8 @@ _PART_NAMES = {2: ("train", "val"), 3: ("train", "val", "test")}
 _IMAGES = "images"
 _REPORT = "split_report.json"
 
-_Parts = list[tuple[str, Dataset]]
+_Parts: TypeAlias = list[tuple[str, Dataset]]
+_PartsWriter: TypeAlias = Callable[[Dataset, _Parts, Path, ExportLog], dict[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +65,7 @@ def write_split(
     data: str | Path,
     out: str | Path,
     *,
-    ratios: Sequence[float] = DEFAULT_RATIOS,
+    ratios: Sequence[float] | None = None,
     folds: int | None = None,
     groups: str | Sequence[str] = (),
     seed: int = 0,
@@ -79,7 +84,8 @@ def write_split(
     Args:
         data: Annotated pictures, as `open_dataset` takes them.
         out: The folder to make; an empty one is taken.
-        ratios: Shares of train and val, or of train, val and test; they sum to 1 (or 100).
+        ratios: Shares of train and val, or of train, val and test; they sum to 1 (or 100). None
+            takes 0.7, 0.15 and 0.15.
         folds: Make this many folds for cross-validation instead.
         groups: Rules for pictures that must not be divided, see `maskwright.data.groups`.
         seed: As for `split_dataset`.
@@ -96,8 +102,10 @@ def write_split(
             made there.
     """
     out = Path(out)
-    write_parts = _write_coco if to == "coco" else _written_as(to)
-    shares = _checked_ratios(ratios)
+    write_parts = _written_as_coco(data) if to == "coco" else _written_as(to)
+    if ratios and folds is not None:
+        raise ConfigError("ratios and folds are two ways to divide: give one of them")
+    shares = _checked_ratios(ratios or DEFAULT_RATIOS)
     with new_folder(out) as partial:
         dataset = open_dataset(data, images=images, crowd=crowd, format=format)
         numbers = group_pictures(dataset, groups, source=data, progress=progress)
@@ -158,24 +166,45 @@ def _report(
     return report_split(named, seed=seed, groups=groups)
 
 
-def _write_coco(dataset: Dataset, parts: _Parts, folder: Path, log: ExportLog) -> dict[str, str]:
-    """Write a json per part, beside one folder of pictures under their own names."""
-    assert dataset.image_folder is not None
-    if log.links_pictures:
-        link(folder / _IMAGES, dataset.image_folder)
-    else:
-        for i, name in enumerate(dataset.file_names):
-            place_picture(dataset, i, folder / _IMAGES / name, log)
-    for name, part in parts:
-        path = folder / f"{name}.json"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(part.to_coco()), encoding="utf-8")
-    return {name: f"{name}.json" for name, _ in parts}
+def _written_as_coco(data: str | Path) -> _PartsWriter:
+    """Return a writer of a json per part, beside one folder of pictures under their own names."""
+
+    def write_parts(
+        dataset: Dataset, parts: _Parts, folder: Path, log: ExportLog
+    ) -> dict[str, str]:
+        assert dataset.image_folder is not None
+        if log.links_pictures:
+            link(folder / _IMAGES, dataset.image_folder)
+        else:
+            for i, name in enumerate(dataset.file_names):
+                place_picture(dataset, i, folder / _IMAGES / name, log)
+        original = _original(data)
+        for name, part in parts:
+            path = folder / f"{name}.json"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(json.dumps(_completed(part.to_coco(), original)), encoding="utf-8")
+        return {name: f"{name}.json" for name, _ in parts}
+
+    return write_parts
 
 
-def _written_as(
-    format_name: str,
-) -> Callable[[Dataset, _Parts, Path, ExportLog], dict[str, str]]:
+def _original(data: str | Path) -> dict[str, Any]:
+    """Return what a COCO json says, or {} for other formats."""
+    source = Source(Path(data))
+    return source.json if coco.sniff(source) else {}
+
+
+def _completed(content: dict[str, Any], original: dict[str, Any]) -> dict[str, Any]:
+    """Add to the entries what the original ones of their ids say besides."""
+    completed = {key: value for key, value in original.items() if key not in content}
+    for key, entries in content.items():
+        known = {entry["id"]: entry for entry in original.get(key, ()) if "id" in entry}
+        completed[key] = [known.get(entry["id"], {}) | entry for entry in entries]
+    return completed
+
+
+def _written_as(format_name: str) -> _PartsWriter:
+    """Return a writer of a folder per part."""
     write = writer_of(format_name)
 
     def write_parts(_: Dataset, parts: _Parts, folder: Path, log: ExportLog) -> dict[str, str]:

@@ -230,7 +230,8 @@ def link(path: Path, target: Path) -> None:
         path.symlink_to(target.resolve(), target_is_directory=target.is_dir())
     except OSError as error:
         raise DataError(
-            f"{path}: pictures cannot be linked here ({error.strerror}): copy them"
+            f"{path}: pictures cannot be linked here ({error.strerror}): ask for copies "
+            "(--copy, copy=True)"
         ) from error
 
 
