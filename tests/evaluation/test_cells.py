@@ -13,7 +13,7 @@ from rich.console import Console
 
 from maskwright.errors import EvaluationError
 from maskwright.evaluation import evaluate_cells
-from maskwright.evaluation.bootstrap import draw_pictures
+from maskwright.evaluation.resampling import draw_pictures
 
 _SIZE = (40, 50)
 

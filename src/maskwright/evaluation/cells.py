@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from maskwright.errors import EvaluationError
-from maskwright.evaluation.bootstrap import draw_pictures
+from maskwright.evaluation.resampling import draw_pictures
 from maskwright.evaluation.objects import Objects
 from maskwright.evaluation.overlaps import Overlaps, measure_overlaps
 from maskwright.evaluation.pairing import Pairing, pair_objects, picture_tables

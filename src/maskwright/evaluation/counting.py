@@ -32,19 +32,18 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
 
-from maskwright.evaluation.boundary import BoundaryOverlaps
+from maskwright.evaluation.boundary import boundary_closeness
+from maskwright.evaluation.closeness import Closeness, ClosenessTables, mask_closeness
 from maskwright.evaluation.objects import Objects
+from maskwright.evaluation.overlaps import measure_overlaps
 from maskwright.evaluation.truth import Truth
 
-__all__ = ["Counts", "Kind", "Matches", "count", "count_overlaps", "match"]
+__all__ = ["Counts", "Kind", "count", "count_overlaps"]
 
 Kind: TypeAlias = Literal["bbox", "segm", "boundary"]
 """By what found and true objects are held against each other."""
-
-_ALL_AREAS = [0.0, 1e10]
-"""COCO's range of areas, in square pixels, that leaves no object out."""
 
 Overlaps: TypeAlias = Callable[[int, int], Float64[np.ndarray, "d g"]]
 """(picture, label) -> IoU of its detections, best score first, with its true objects."""
@@ -63,30 +62,14 @@ class Counts:
     recall: Float64[np.ndarray, "t k a d"]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Matches:
-    """Which detections match, object sizes all alike: what AP is counted from.
-
-    Shapes: n detections, by picture and class and then by falling score; m pictures.
-
-    Args:
-        pictures: (n,) index of each detection's picture.
-        labels: (n,) index of its class.
-        scores: (n,) its confidence.
-        is_matched: (t, n) whether it has a true object at that threshold.
-        is_ignored: (t, n) whether it counts neither way, since its true object is a crowd.
-        num_true: (m, k) true objects of each picture and class, crowds left out.
-    """
-
-    pictures: Int64[np.ndarray, " n"]
-    labels: Int64[np.ndarray, " n"]
-    scores: Float64[np.ndarray, " n"]
-    is_matched: Bool[np.ndarray, "t n"]
-    is_ignored: Bool[np.ndarray, "t n"]
-    num_true: Int64[np.ndarray, "m k"]
-
-
-def count(kind: Kind, truth: Truth, detections: Objects, limits: Sequence[int]) -> Counts:
+def count(
+    kind: Kind,
+    truth: Truth,
+    detections: Objects,
+    limits: Sequence[int],
+    *,
+    boundaries: Closeness | None = None,
+) -> Counts:
     """Match detections with the truth as COCO does and count.
 
     Args:
@@ -94,11 +77,16 @@ def count(kind: Kind, truth: Truth, detections: Objects, limits: Sequence[int]) 
         truth: The true objects.
         detections: The found ones, indexed as the truth's pictures and classes.
         limits: How many detections per picture and class count, ascending; may repeat.
+        boundaries: What `boundary_closeness` gave, where it is at hand; else it is measured.
     """
     distinct, back = np.unique(np.asarray(limits), return_inverse=True)
     if kind == "boundary":
-        overlaps = BoundaryOverlaps(truth, detections, max_detections=int(distinct[-1]))
-        counts = count_overlaps(overlaps, truth, detections, distinct.tolist())
+        if boundaries is None:
+            overlaps = measure_overlaps(truth, detections)
+            masks = mask_closeness(truth, detections, overlaps)
+            boundaries = boundary_closeness(truth, detections, masks)
+        tables = ClosenessTables(boundaries, truth, detections, int(distinct[-1]))
+        counts = count_overlaps(tables, truth, detections, distinct.tolist())
     else:
         counts = _count_with_hotcoco(kind, truth, detections, distinct.tolist())
     return Counts(precision=counts.precision[..., back], recall=counts.recall[..., back])
@@ -132,42 +120,6 @@ def count_overlaps(
     evaluator.evaluate()
     evaluator.accumulate()
     return _counts(evaluator.eval, truth, limits)
-
-
-def match(kind: Literal["bbox", "segm"], truth: Truth, detections: Objects, limit: int) -> Matches:
-    """Match detections with the truth as COCO does, and return every detection's outcome.
-
-    Args:
-        kind: Boxes or masks.
-        truth: The true objects.
-        detections: The found ones, indexed as the truth's pictures and classes.
-        limit: How many detections per picture and class count.
-    """
-    evaluator = _hotcoco_evaluator(kind, truth, detections)
-    evaluator.params.max_dets = [limit]
-    evaluator.params.area_rng, evaluator.params.area_rng_lbl = [_ALL_AREAS], ["all"]
-    evaluator.evaluate()
-    num_true = np.zeros((len(truth.image_ids), len(truth.class_names)), dtype=np.int64)
-    keys, scores = [np.zeros((0, 2), np.int64)], [np.zeros(0)]
-    matched, ignored = [np.zeros((10, 0), bool)], [np.zeros((10, 0), bool)]
-    for entry in evaluator.eval_imgs:
-        key = entry["image_id"] - 1, entry["category_id"] - 1
-        num_true[key] = np.count_nonzero(~np.asarray(entry["gtIgnore"], dtype=bool))
-        n = len(entry["dtScores"])
-        keys.append(np.tile(np.array(key, np.int64), (n, 1)))
-        scores.append(np.asarray(entry["dtScores"], np.float64))
-        # Ids of true objects, which start at 1; 0 stands for "not matched".
-        matched.append(np.asarray(entry["dtMatches"]).reshape(10, n) != 0)
-        ignored.append(np.asarray(entry["dtIgnore"], dtype=bool).reshape(10, n))
-    rows = np.concatenate(keys)
-    return Matches(
-        pictures=rows[:, 0],
-        labels=rows[:, 1],
-        scores=np.concatenate(scores),
-        is_matched=np.concatenate(matched, axis=1),
-        is_ignored=np.concatenate(ignored, axis=1),
-        num_true=num_true,
-    )
 
 
 def _count_with_hotcoco(

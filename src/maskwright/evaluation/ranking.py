@@ -1,0 +1,208 @@
+"""AP and AR of data sets in which pictures are repeated, from one matching.
+
+Matching happens inside a picture, so it is done once (`matching.py`). A data set in which each
+picture is there so often is a whole weight per picture, and its precision and recall come from
+weighted cumulative sums of outcomes. With every weight 1 the numbers are pycocotools'. (Where
+detections of one picture and class share a score, their copies would be ranked together here and
+in turn there.)
+
+Shapes: n detections, m pictures, k classes, t IoU thresholds, a size ranges, b data sets,
+l limits on detections per picture and class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int8, Int64
+
+from maskwright.evaluation.matching import Outcomes
+from maskwright.masks.kernels import kernel
+
+__all__ = ["SIZE_SUFFIXES", "ClassCurves", "class_curves", "ranked_numbers"]
+
+_RECALLS = np.linspace(0.0, 1.0, 101)
+"""COCO's recalls, over which precision is averaged."""
+
+_SINGLE = {"AP50": 0.5, "AP75": 0.75}
+
+SIZE_SUFFIXES = ("s", "m", "l")
+"""What COCO adds to the name of a number for small, medium and large objects."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClassCurves:
+    """One class in every data set; NaN where it has no true object there.
+
+    Args:
+        label: The class.
+        ap: (b, t) mean of the best precision at 101 recalls.
+        recall: (b, t, l) highest recall within each limit.
+    """
+
+    label: int
+    ap: Float64[np.ndarray, "b t"]
+    recall: Float64[np.ndarray, "b t l"]
+
+
+def class_curves(
+    outcomes: Outcomes,
+    weights: Int64[np.ndarray, "b m"],
+    *,
+    size: int = 0,
+    limits: Sequence[int] = (),
+) -> Iterator[ClassCurves]:
+    """Yield the curves of every class that has a true object, by label.
+
+    Args:
+        outcomes: Of all pictures, each once.
+        weights: How often each picture is there, 0 or more; one row per data set.
+        size: Which of the size ranges.
+        limits: Of the recalls; AP is over all detections that were matched.
+    """
+    weights = np.ascontiguousarray(weights, dtype=np.int64)
+    num_true, outcome = outcomes.num_true[size], outcomes.outcome[size]
+    by_class = np.lexsort((outcomes.pictures, -outcomes.scores, outcomes.labels))
+    starts = np.searchsorted(outcomes.labels[by_class], np.arange(num_true.shape[1] + 1))
+    for label in np.flatnonzero(num_true.any(axis=0)).tolist():
+        own = by_class[starts[label] : starts[label + 1]]
+        own = own[outcome[:, own].any(axis=0)]
+        there = np.flatnonzero(num_true[:, label])
+        ap, recall = _curves(
+            np.ascontiguousarray(outcome[:, own]),
+            outcomes.ranks[own],
+            outcomes.pictures[own],
+            weights,
+            weights[:, there] @ num_true[there, label],
+            _RECALLS,
+            np.asarray(limits, np.int64),
+        )
+        yield ClassCurves(label=label, ap=ap, recall=recall)
+
+
+def ranked_numbers(
+    outcomes: Outcomes,
+    weights: Int64[np.ndarray, "b m"],
+    *,
+    limits: Mapping[str, int],
+    buckets: Mapping[str, Sequence[int]] | None = None,
+) -> tuple[dict[str, Float64[np.ndarray, " b"]], dict[int, Float64[np.ndarray, " b"]]]:
+    """Return COCO's numbers of every data set, NaN where undefined, and the AP of each class.
+
+    Args:
+        outcomes: With one size range, or with COCO's four.
+        weights: How often each picture is there.
+        limits: Recall -> its limit on detections, such as {"AR1": 1, "AR100": 100}; the last is
+            also that of the recalls by size.
+        buckets: Suffix -> classes whose AP is averaged by itself, as LVIS does ("r", "c", "f").
+
+    Returns:
+        "AP", "AP50" and "AP75" (where these thresholds are among the outcomes'), "APs" to "APl",
+        the AP of the buckets, recalls, "ARs" to "ARl"; and label -> AP.
+    """
+    mean = _Means(len(weights))
+    per_class: dict[int, np.ndarray] = {}
+    at = _single_thresholds(outcomes.thresholds)
+    for curves in class_curves(outcomes, weights, limits=list(limits.values())):
+        per_class[curves.label] = ap = curves.ap.mean(axis=1)
+        mean.add("AP", ap)
+        for name, t in at.items():
+            mean.add(name, curves.ap[:, t])
+        for suffix, labels in (buckets or {}).items():
+            if curves.label in labels:
+                mean.add(f"AP{suffix}", ap)
+        for place, name in enumerate(limits):
+            mean.add(name, curves.recall[:, :, place].mean(axis=1))
+    suffixes = SIZE_SUFFIXES[: len(outcomes.num_true) - 1]
+    for size, suffix in enumerate(suffixes, start=1):
+        for curves in class_curves(outcomes, weights, size=size, limits=list(limits.values())[-1:]):
+            mean.add(f"AP{suffix}", curves.ap.mean(axis=1))
+            mean.add(f"AR{suffix}", curves.recall[:, :, 0].mean(axis=1))
+    names = ["AP", *at, *(f"AP{one}" for one in (*suffixes, *(buckets or {})))]
+    names += [*limits, *(f"AR{suffix}" for suffix in suffixes)]
+    return {name: mean[name] for name in names}, per_class
+
+
+def _single_thresholds(thresholds: Sequence[float]) -> dict[str, int]:
+    """Return AP50 and AP75 with the place of their threshold, where it is there."""
+    places = {name: np.flatnonzero(np.isclose(thresholds, iou)) for name, iou in _SINGLE.items()}
+    return {name: int(place[0]) for name, place in places.items() if len(place)}
+
+
+class _Means:
+    """Means over classes in every data set, each over the classes that have a value there."""
+
+    def __init__(self, num_sets: int) -> None:
+        self._num_sets = num_sets
+        self._sums: dict[str, np.ndarray] = {}
+        self._counts: dict[str, np.ndarray] = {}
+
+    def add(self, name: str, values: Float64[np.ndarray, " b"]) -> None:
+        known = np.isfinite(values)
+        if name not in self._sums:
+            self._sums[name], self._counts[name] = np.zeros((2, self._num_sets))
+        self._sums[name] += np.where(known, values, 0.0)
+        self._counts[name] += known
+
+    def __getitem__(self, name: str) -> Float64[np.ndarray, " b"]:
+        if name not in self._sums:
+            return np.full(self._num_sets, np.nan)
+        count = self._counts[name]
+        return np.where(count > 0, self._sums[name] / np.maximum(count, 1), np.nan)
+
+
+@kernel
+def _curves(
+    outcome: Int8[np.ndarray, "t n"],
+    ranks: Int64[np.ndarray, " n"],
+    pictures: Int64[np.ndarray, " n"],
+    weights: Int64[np.ndarray, "b m"],
+    num_true: Int64[np.ndarray, " b"],
+    recalls: Float64[np.ndarray, " r"],
+    limits: Int64[np.ndarray, " l"],
+) -> tuple[Float64[np.ndarray, "b t"], Float64[np.ndarray, "b t l"]]:
+    """AP and recall of one class in every data set; detections by falling score."""
+    num_thresholds, n = outcome.shape
+    ap = np.full((len(weights), num_thresholds), np.nan)
+    highest = np.full((len(weights), num_thresholds, len(limits)), np.nan)
+    recall, precision = np.empty(n), np.empty(n)
+    there, times = np.empty(n, np.int64), np.empty(n, np.int64)
+    for b in range(len(weights)):
+        if num_true[b] == 0:
+            continue
+        num_there = 0
+        for i in range(n):
+            there[num_there], times[num_there] = i, weights[b, pictures[i]]
+            num_there += times[num_there] > 0
+        for t in range(num_thresholds):
+            hits, misses, count = 0, 0, 0
+            highest[b, t] = 0.0
+            for j in range(num_there):
+                i = there[j]
+                if outcome[t, i] == 1:
+                    hits += times[j]
+                    recall[count] = hits / num_true[b]
+                    # pycocotools adds the spacing of 1 against a division by zero
+                    precision[count] = hits / (misses + hits + 2.220446049250313e-16)
+                    count += 1
+                    for limit in range(len(limits)):
+                        if ranks[i] < limits[limit]:
+                            highest[b, t, limit] += times[j]
+                elif outcome[t, i] == 2:
+                    misses += times[j]
+            for limit in range(len(limits)):
+                highest[b, t, limit] /= num_true[b]
+            # Between two hits precision only falls, so its best at a recall is at a hit.
+            for i in range(count - 2, -1, -1):
+                precision[i] = max(precision[i], precision[i + 1])
+            place, total = 0, 0.0
+            for r in range(len(recalls)):
+                while place < count and recall[place] < recalls[r]:
+                    place += 1
+                if place == count:
+                    break
+                total += precision[place]
+            ap[b, t] = total / len(recalls)
+    return ap, highest
