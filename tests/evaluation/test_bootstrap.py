@@ -80,7 +80,7 @@ def test_weighted_pictures_score_as_repeated_pictures_do(seed, scene) -> None:
 def test_matches_count_what_the_truth_holds(scene) -> None:
     coco, results = scene(5)
     matches = _matches(coco, results)
-    assert matches.num_true.sum() == sum(not one["iscrowd"] for one in coco["annotations"])
+    assert matches.is_counted.sum() == sum(not one["iscrowd"] for one in coco["annotations"])
     assert len(matches.scores) == len(results)
     assert matches.outcome.shape == (1, 10, len(results))
 

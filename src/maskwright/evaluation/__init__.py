@@ -8,7 +8,8 @@
 from __future__ import annotations
 
 from maskwright.evaluation.bootstrap import BootstrapInterval, bootstrap_interval
-from maskwright.evaluation.cells import CellCounts, CellMetrics, evaluate_cells
+from maskwright.evaluation.cell_sums import CellCounts
+from maskwright.evaluation.cells import CellMetrics, evaluate_cells
 from maskwright.evaluation.counting import Kind
 from maskwright.evaluation.metrics import ClassMetrics, Metrics
 from maskwright.evaluation.predictions import PredictionSource, coco_results

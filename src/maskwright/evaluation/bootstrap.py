@@ -121,7 +121,7 @@ def _bounds(
     outcomes: Outcomes, value: float, level: float, num_replicates: int, seed: int
 ) -> tuple[float | None, float | None, str]:
     """Return the ends of the interval and what to say about it."""
-    m = outcomes.num_true.shape[1]
+    m = outcomes.num_images
     if value < 0:
         return None, None, "No interval: there is no true object."
     if m < 2:

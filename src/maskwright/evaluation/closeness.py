@@ -77,7 +77,9 @@ def mask_closeness(truth: Truth, found: Objects, overlaps: Overlaps) -> Closenes
 class ClosenessTables:
     """One table per picture and class: detections by falling score, true objects in their order.
 
-    Shapes: n detections within the limit, g true objects, c = pictures times classes, v values.
+    Only pictures and classes with an object have a table: LVIS has 24 million of them in all.
+
+    Shapes: n detections within the limit, g true objects, c tables, v values.
 
     Args:
         closeness: Of the two sides.
@@ -103,17 +105,18 @@ class ClosenessTables:
         ranks = np.arange(len(keys)) - np.searchsorted(keys[order], keys[order])
         self.rows, self.ranks = order[ranks < limit], ranks[ranks < limit]
         self.true_rows = np.argsort(true_keys, kind="stable")
-        every = np.arange(len(truth.image_ids) * k + 1)
-        self.starts = np.searchsorted(keys[self.rows], every)
-        self.true_starts = np.searchsorted(true_keys[self.true_rows], every)
+        self._keys = np.union1d(keys, true_keys)
+        ends = np.append(self._keys, len(truth.image_ids) * k)
+        self.starts = np.searchsorted(keys[self.rows], ends)
+        self.true_starts = np.searchsorted(true_keys[self.true_rows], ends)
         self.offsets = np.concatenate(
             [[0], np.cumsum(np.diff(self.starts) * np.diff(self.true_starts))]
         )
         self.values = self._fill(closeness, len(found))
 
     def __call__(self, picture: int, label: int) -> Float64[np.ndarray, "d g"]:
-        """Return the table of one picture and class."""
-        c = picture * self._num_classes + label
+        """Return the table of one picture and class that has an object."""
+        c = int(np.searchsorted(self._keys, picture * self._num_classes + label))
         width = self.true_starts[c + 1] - self.true_starts[c]
         table = self.values[self.offsets[c] : self.offsets[c + 1]]
         return table.reshape(self.starts[c + 1] - self.starts[c], width)

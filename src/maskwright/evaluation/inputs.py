@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
+from jaxtyping import Int64
 
 from maskwright.evaluation.boundary import boundary_closeness
 from maskwright.evaluation.closeness import Closeness, box_closeness, mask_closeness
@@ -33,6 +34,22 @@ class Inputs:
     def num_images(self) -> int:
         """Pictures of the truth."""
         return len(self.true.image_ids)
+
+    def keep(self, rows: Int64[np.ndarray, " r"]) -> Inputs:
+        """Return inputs with these found objects; overlaps that were measured are kept.
+
+        Args:
+            rows: In rising order.
+        """
+        kept = Inputs(self.true, self.found.take(rows))
+        if "overlaps" in self.__dict__:
+            kept.__dict__["overlaps"] = self.overlaps.keep(rows)
+        return kept
+
+    def overlaps_of(self, other: Inputs) -> None:
+        """Take the overlaps of inputs with the same masks, if they have been measured there."""
+        if "overlaps" in other.__dict__:
+            self.__dict__["overlaps"] = other.overlaps
 
     @cached_property
     def overlaps(self) -> Overlaps:

@@ -10,7 +10,8 @@ The libraries behind `counting.py` give the canonical numbers; this gives the ou
 detection, which intervals, paired tests and unusual thresholds are counted from (`ranking.py`).
 The tests hold the two equal.
 
-Shapes: n detections, g true objects, m pictures, k classes, t IoU thresholds, a size ranges.
+Shapes: n detections within the limit, f all found objects, g true objects, m pictures, k classes,
+t IoU thresholds, a size ranges.
 """
 
 from __future__ import annotations
@@ -46,7 +47,11 @@ class Outcomes:
         scores: (n,) its confidence.
         ranks: (n,) its place among those of its picture and class, from 0.
         outcome: (a, t, n) 1 right, 2 wrong, 0 counts neither way.
-        num_true: (a, m, k) true objects that count.
+        true_pictures: (g,) index of the picture of each true object.
+        true_labels: (g,) index of its class.
+        is_counted: (a, g) whether it counts: no crowd, and of that size.
+        num_images: m.
+        num_classes: k.
     """
 
     thresholds: tuple[float, ...]
@@ -56,7 +61,11 @@ class Outcomes:
     scores: Float64[np.ndarray, " n"]
     ranks: Int64[np.ndarray, " n"]
     outcome: Int8[np.ndarray, "a t n"]
-    num_true: Int64[np.ndarray, "a m k"]
+    true_pictures: Int64[np.ndarray, " g"]
+    true_labels: Int64[np.ndarray, " g"]
+    is_counted: Bool[np.ndarray, "a g"]
+    num_images: int
+    num_classes: int
 
 
 def match_objects(
@@ -67,7 +76,7 @@ def match_objects(
     limit: int,
     thresholds: Sequence[float] = COCO_THRESHOLDS,
     sizes: Sequence[tuple[float, float]] = ALL_SIZES,
-    not_exhaustive: Bool[np.ndarray, "m k"] | None = None,
+    is_partial: Bool[np.ndarray, " f"] | None = None,
 ) -> Outcomes:
     """Match every picture and class.
 
@@ -78,22 +87,19 @@ def match_objects(
         limit: How many detections of a picture and class take part, best scores first.
         thresholds: IoU that a match must reach.
         sizes: Ranges of areas in square pixels; objects of another size count neither way.
-        not_exhaustive: Where not every object of a class is annotated (LVIS): a detection
-            without a match counts neither way there.
+        is_partial: (f,) found objects of a class of which not every object of their picture is
+            annotated (LVIS): without a match they count neither way.
     """
-    m, k = len(truth.image_ids), len(truth.class_names)
     true, tables = truth.objects, ClosenessTables(closeness, truth, found, limit)
     order, true_order = tables.rows, tables.true_rows
-    true_keys = true.images * k + true.labels
     outcome = np.zeros((len(sizes), len(thresholds), len(order)), np.int8)
-    num_true = np.zeros((len(sizes), m, k), np.int64)
-    partly = np.zeros((m, k), bool) if not_exhaustive is None else not_exhaustive
+    is_counted = np.zeros((len(sizes), len(true)), bool)
     for a, (low, high) in enumerate(sizes):
         ignored = true.is_crowd | (true.areas < low) | (true.areas > high)
-        counted = true_keys[~ignored]
-        num_true[a] = np.bincount(counted, minlength=m * k).reshape(m, k)
+        is_counted[a] = ~ignored
         outside = (found.areas < low) | (found.areas > high)
-        outside |= partly[found.images, found.labels]
+        if is_partial is not None:
+            outside |= is_partial
         outcome[a] = _match(
             tables.values,
             tables.offsets,
@@ -112,7 +118,11 @@ def match_objects(
         scores=found.scores[order],
         ranks=tables.ranks,
         outcome=outcome,
-        num_true=num_true,
+        true_pictures=true.images,
+        true_labels=true.labels,
+        is_counted=is_counted,
+        num_images=len(truth.image_ids),
+        num_classes=len(truth.class_names),
     )
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float64, Int8, Int64
 
 from maskwright.evaluation.matching import Outcomes
+from maskwright.evaluation.objects import picture_groups
 from maskwright.masks.kernels import kernel
 
 __all__ = ["SIZE_SUFFIXES", "ClassCurves", "class_curves", "ranked_numbers"]
@@ -63,19 +64,19 @@ def class_curves(
         limits: Of the recalls; AP is over all detections that were matched.
     """
     weights = np.ascontiguousarray(weights, dtype=np.int64)
-    num_true, outcome = outcomes.num_true[size], outcomes.outcome[size]
+    outcome, counted = outcomes.outcome[size], np.flatnonzero(outcomes.is_counted[size])
     by_class = np.lexsort((outcomes.pictures, -outcomes.scores, outcomes.labels))
-    starts = np.searchsorted(outcomes.labels[by_class], np.arange(num_true.shape[1] + 1))
-    for label in np.flatnonzero(num_true.any(axis=0)).tolist():
+    starts = np.searchsorted(outcomes.labels[by_class], np.arange(outcomes.num_classes + 1))
+    for label, true_rows in picture_groups(outcomes.true_labels[counted]).items():
         own = by_class[starts[label] : starts[label + 1]]
         own = own[outcome[:, own].any(axis=0)]
-        there = np.flatnonzero(num_true[:, label])
+        there, times = np.unique(outcomes.true_pictures[counted[true_rows]], return_counts=True)
         ap, recall = _curves(
             np.ascontiguousarray(outcome[:, own]),
             outcomes.ranks[own],
             outcomes.pictures[own],
             weights,
-            weights[:, there] @ num_true[there, label],
+            weights[:, there] @ times,
             _RECALLS,
             np.asarray(limits, np.int64),
         )
@@ -115,7 +116,7 @@ def ranked_numbers(
                 mean.add(f"AP{suffix}", ap)
         for place, name in enumerate(limits):
             mean.add(name, curves.recall[:, :, place].mean(axis=1))
-    suffixes = SIZE_SUFFIXES[: len(outcomes.num_true) - 1]
+    suffixes = SIZE_SUFFIXES[: len(outcomes.outcome) - 1]
     for size, suffix in enumerate(suffixes, start=1):
         for curves in class_curves(outcomes, weights, size=size, limits=list(limits.values())[-1:]):
             mean.add(f"AP{suffix}", curves.ap.mean(axis=1))
