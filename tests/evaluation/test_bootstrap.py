@@ -12,7 +12,8 @@ from maskwright.evaluation import bootstrap_interval, evaluate
 from maskwright.evaluation.bootstrap import average_precisions
 from maskwright.evaluation.inputs import Inputs
 from maskwright.evaluation.matching import match_objects
-from maskwright.evaluation.predictions import load_results, read_predictions
+from maskwright.evaluation.prediction_sources import load_results
+from maskwright.evaluation.predictions import read_predictions
 from maskwright.evaluation.truth import load_truth, read_truth
 
 

@@ -14,7 +14,8 @@ from maskwright.errors import EvaluationError
 from maskwright.evaluation.counting import Kind
 from maskwright.evaluation.inputs import Inputs
 from maskwright.evaluation.matching import Outcomes, match_objects
-from maskwright.evaluation.predictions import PredictionSource, load_results, read_predictions
+from maskwright.evaluation.prediction_sources import PredictionSource, load_results
+from maskwright.evaluation.predictions import read_predictions
 from maskwright.evaluation.ranking import ranked_numbers
 from maskwright.evaluation.resampling import draw_pictures
 from maskwright.evaluation.scoring import detection_limit
@@ -91,8 +92,9 @@ def bootstrap_interval(
             f"and {num_replicates}"
         )
     need_masks = kind != "bbox"
-    true = read_truth(load_truth(truth), need_masks=need_masks)
-    found = read_predictions(load_results(predictions), true, need_masks=need_masks)
+    coco = load_truth(truth)
+    true = read_truth(coco, need_masks=need_masks)
+    found = read_predictions(load_results(predictions, coco), true, need_masks=need_masks)
     limit = detection_limit(true, max_detections)[0]
     outcomes = match_objects(true, found, Inputs(true, found).closeness(kind), limit=limit)
     m = len(true.image_ids)

@@ -26,7 +26,8 @@ from maskwright.errors import EvaluationError
 from maskwright.evaluation.cell_sums import CELL_THRESHOLDS, CellCounts, CellSums
 from maskwright.evaluation.inputs import Inputs
 from maskwright.evaluation.objects import Objects
-from maskwright.evaluation.predictions import PredictionSource, load_results, read_predictions
+from maskwright.evaluation.prediction_sources import PredictionSource, load_results
+from maskwright.evaluation.predictions import read_predictions
 from maskwright.evaluation.resampling import Interval, Resampling, Statistic, bootstrap, defined
 from maskwright.evaluation.truth import TruthSource, load_truth, read_truth
 
@@ -123,8 +124,9 @@ def evaluate_cells(
     >>> evaluate_cells(found, truth).numbers["AJI"]
     1.0
     """
-    true = read_truth(load_truth(truth), need_masks=True)
-    found = read_predictions(load_results(predictions), true, need_masks=True)
+    coco = load_truth(truth)
+    true = read_truth(coco, need_masks=True)
+    found = read_predictions(load_results(predictions, coco), true, need_masks=True)
     resampling = Resampling(num_replicates=num_replicates, seed=seed, groups=groups)
     return score_cells(Inputs(true, found), score_threshold=score_threshold, resampling=resampling)
 

@@ -103,6 +103,8 @@ def bootstrap(
         for key, values in statistic(weights).items():
             parts.setdefault(key, []).append(values)
     ends = [(1 - resampling.level) / 2, (1 + resampling.level) / 2]
+    once = statistic(np.ones((1, num_images), np.int64))
+    outside = []
     intervals: dict[Key, Interval] = {}
     for key, chunks in parts.items():
         values = np.concatenate(chunks)
@@ -110,7 +112,9 @@ def bootstrap(
         if len(values):
             low, high = np.quantile(values, ends).tolist()
             intervals[key] = (low, high)
-    return intervals, []
+            if len(key) == 1 and not low <= once[key][0] <= high:
+                outside.append(key[0])
+    return intervals, _note_on_bias(outside)
 
 
 def defined(value: float) -> float:
@@ -161,6 +165,16 @@ def picture_owners(groups: Sequence[object] | None, num_images: int) -> Int64[np
         )
     numbers = {name: number for number, name in enumerate(dict.fromkeys(groups))}
     return np.array([numbers[name] for name in groups], np.int64)
+
+
+def _note_on_bias(outside: Sequence[str]) -> list[str]:
+    if not outside:
+        return []
+    return [
+        f"{', '.join(outside)} lies outside of its interval: classes of few pictures are missing "
+        "from many replicates, and without them the mean over classes is another. More pictures "
+        "of these classes are needed to say how sure it is."
+    ]
 
 
 def _chunks(

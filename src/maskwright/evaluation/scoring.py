@@ -22,12 +22,12 @@ from maskwright.evaluation.metrics import (
     size_numbers,
 )
 from maskwright.evaluation.objects import Objects
-from maskwright.evaluation.predictions import (
+from maskwright.evaluation.prediction_sources import (
+    PredictionFormat,
     PredictionSource,
-    Results,
     load_results,
-    read_predictions,
 )
+from maskwright.evaluation.predictions import Results, read_predictions
 from maskwright.evaluation.ranking import ranked_numbers
 from maskwright.evaluation.resampling import Interval, Key, Resampling, Statistic, bootstrap
 from maskwright.evaluation.truth import CocoTruth, Truth, TruthSource, load_truth, read_truth
@@ -56,6 +56,7 @@ def evaluate(
     num_replicates: int = 0,
     groups: Sequence[object] | None = None,
     seed: int = 0,
+    predictions_format: PredictionFormat | None = None,
 ) -> Metrics:
     """Score predictions against the truth with COCO's numbers, at the original resolution.
 
@@ -63,8 +64,10 @@ def evaluate(
     without true objects every number is -1 (undefined) and a note says so.
 
     Args:
-        predictions: A COCO results json or its entries, of any tool, or (image_id, Instances)
-            pairs. Pictures that are left out have no predictions.
+        predictions: Results of any tool: a COCO results json or its entries; a folder of
+            YOLO-seg texts, label maps or mask files; or per picture its id or file name and
+            `Instances`, `supervision.Detections` or a torchvision dict (`prediction_sources.py`).
+            Pictures that are left out have no predictions.
         truth: A dataset, a COCO dict, or a path to a COCO json or a folder that holds one.
         kinds: Any of "bbox", "segm" and "boundary" (dilation 0.02 of the diagonal). None: all
             three; boxes alone, with a note, where predictions or truth hold no mask at all.
@@ -78,6 +81,8 @@ def evaluate(
         groups: Group of each picture, by ascending image id, such as its video or patient;
             pictures of a group are drawn together.
         seed: Of the bootstrap.
+        predictions_format: "coco", "yolo", "labelmap" or "masks", where a path of predictions is
+            not to be found out by looking.
 
     Returns:
         The numbers, the per-class numbers and the notes.
@@ -97,7 +102,8 @@ def evaluate(
     >>> round(metrics["segm"]["AP"], 6), metrics["segm"]["APl"]
     (1.0, -1.0)
     """
-    results, coco = load_results(predictions), load_truth(truth)
+    coco = load_truth(truth)
+    results = load_results(predictions, coco, format=predictions_format)
     kinds, notes = kinds_to_score(kinds, results, coco)
     need_masks = any(kind != "bbox" for kind in kinds)
     true = read_truth(coco, need_masks=need_masks)
@@ -110,7 +116,7 @@ def evaluate(
         iou_thresholds=iou_thresholds,
         resampling=resampling,
     )
-    return replace(metrics, notes=(*notes, *metrics.notes))
+    return replace(metrics, notes=(*results.notes, *notes, *metrics.notes))
 
 
 def score_coco(
