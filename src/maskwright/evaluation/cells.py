@@ -30,6 +30,7 @@ from maskwright.evaluation.prediction_sources import PredictionSource, load_resu
 from maskwright.evaluation.predictions import read_predictions
 from maskwright.evaluation.resampling import Interval, Resampling, Statistic, bootstrap, defined
 from maskwright.evaluation.truth import TruthSource, load_truth, read_truth
+from maskwright.evaluation.truth_groups import with_groups
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -95,7 +96,7 @@ def evaluate_cells(
     truth: TruthSource,
     *,
     score_threshold: float = 0.5,
-    groups: Sequence[object] | None = None,
+    groups: Sequence[object] | str | None = None,
     num_replicates: int = 1000,
     seed: int = 0,
 ) -> CellMetrics:
@@ -127,7 +128,9 @@ def evaluate_cells(
     coco = load_truth(truth)
     true = read_truth(coco, need_masks=True)
     found = read_predictions(load_results(predictions, coco), true, need_masks=True)
-    resampling = Resampling(num_replicates=num_replicates, seed=seed, groups=groups)
+    resampling = with_groups(
+        Resampling(num_replicates=num_replicates, seed=seed, groups=groups), coco
+    )
     return score_cells(Inputs(true, found), score_threshold=score_threshold, resampling=resampling)
 
 

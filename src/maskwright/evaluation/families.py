@@ -39,6 +39,7 @@ from maskwright.evaluation.scoring import (
     score_coco,
 )
 from maskwright.evaluation.truth import TruthSource, load_truth, read_truth
+from maskwright.evaluation.truth_groups import with_groups
 
 __all__ = [
     "Family",
@@ -115,6 +116,7 @@ def evaluate_families(
     check_families(families)
     options = options or ScoringOptions()
     coco = load_truth(truth)
+    options = replace(options, resampling=with_groups(options.resampling, coco))
     results = load_results(predictions, coco, format=predictions_format)
     chosen, notes = kinds_to_score(kinds, results, coco)
     masks = needs_masks(families, chosen)

@@ -21,7 +21,7 @@ B's, and a replicate is a row of picture weights.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from maskwright.evaluation.counting import Kind
@@ -43,6 +43,7 @@ from maskwright.evaluation.predictions import read_predictions
 from maskwright.evaluation.resampling import Key
 from maskwright.evaluation.scoring import detection_limit, kinds_to_score
 from maskwright.evaluation.truth import TruthSource, load_truth, read_truth
+from maskwright.evaluation.truth_groups import with_groups
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -154,6 +155,7 @@ def compare_predictions(
     check_families(families)
     options = options or ScoringOptions()
     coco = load_truth(truth)
+    options = replace(options, resampling=with_groups(options.resampling, coco))
     results = [load_results(source, coco, format=predictions_format) for source in (a, b)]
     chosen = [kinds_to_score(kinds, one, coco)[0] for one in results]
     both = [kind for kind in chosen[0] if kind in chosen[1]]

@@ -35,7 +35,9 @@ def paired_tables(comparison: PairedComparison) -> Group:
 
 def _numbers_table(comparison: PairedComparison) -> Table:
     a, b = comparison.names
-    table = Table(title=f"{b} against {a} on {comparison.num_images} pictures, in %")
+    names = [name.removeprefix("counting ").removeprefix("cells ") for name in comparison.numbers]
+    unit = "in %, counts in objects" if {*names} & {*_IN_OBJECTS} else "in %"
+    table = Table(title=f"{b} against {a} on {comparison.num_images} pictures, {unit}")
     table.add_column("")
     for name in (a, b):
         table.add_column(Text(name), justify="right", overflow="fold")

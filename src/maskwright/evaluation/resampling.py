@@ -56,7 +56,7 @@ class Resampling:
         num_replicates: How often; 0 for no intervals.
         seed: The same seed draws the same pictures for every metric and model.
         groups: The group of each picture, by ascending image id, such as its video or patient;
-            None: every picture by itself.
+            None: every picture by itself. Or a rule (`truth_groups.py`), which `evaluate` applies.
         level: Share of the replicates inside an interval.
 
     Raises:
@@ -65,7 +65,7 @@ class Resampling:
 
     num_replicates: int = 1000
     seed: int = 0
-    groups: Sequence[object] | None = None
+    groups: Sequence[object] | str | None = None
     level: float = 0.95
 
     def __post_init__(self) -> None:

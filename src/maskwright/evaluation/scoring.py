@@ -31,6 +31,7 @@ from maskwright.evaluation.predictions import Results, read_predictions
 from maskwright.evaluation.ranking import ranked_numbers
 from maskwright.evaluation.resampling import Interval, Key, Resampling, Statistic, bootstrap
 from maskwright.evaluation.truth import CocoTruth, Truth, TruthSource, load_truth, read_truth
+from maskwright.evaluation.truth_groups import with_groups
 
 __all__ = [
     "check_thresholds",
@@ -54,7 +55,7 @@ def evaluate(
     max_detections: int | None = None,
     iou_thresholds: Sequence[float] | None = None,
     num_replicates: int = 0,
-    groups: Sequence[object] | None = None,
+    groups: Sequence[object] | str | None = None,
     seed: int = 0,
     predictions_format: PredictionFormat | None = None,
 ) -> Metrics:
@@ -79,7 +80,7 @@ def evaluate(
         num_replicates: Of the bootstrap over pictures that gives the intervals. 0: no intervals,
             since training scores often; the command line takes 1,000.
         groups: Group of each picture, by ascending image id, such as its video or patient;
-            pictures of a group are drawn together.
+            pictures of a group are drawn together. Or a rule, see `truth_groups.py`.
         seed: Of the bootstrap.
         predictions_format: "coco", "yolo", "labelmap" or "masks", where a path of predictions is
             not to be found out by looking.
@@ -108,7 +109,9 @@ def evaluate(
     need_masks = any(kind != "bbox" for kind in kinds)
     true = read_truth(coco, need_masks=need_masks)
     inputs = Inputs(true, read_predictions(results, true, need_masks=need_masks))
-    resampling = Resampling(num_replicates=num_replicates, seed=seed, groups=groups)
+    resampling = with_groups(
+        Resampling(num_replicates=num_replicates, seed=seed, groups=groups), coco
+    )
     metrics = score_coco(
         inputs,
         kinds,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from maskwright.recipes.choose import DataFacts, choose_recipe, data_facts, part_names
 from maskwright.recipes.comparison import ComparedModel, Comparison, compare
+from maskwright.recipes.paired_scoring import compare_paired
 from maskwright.recipes.recipe import PRESETS, Preset, Recipe, TaskName
 from maskwright.recipes.run import TrainedRun
 from maskwright.recipes.scoring import predict_dataset, score_class_maps, score_model
@@ -20,6 +21,7 @@ __all__ = [
     "TrainedRun",
     "choose_recipe",
     "compare",
+    "compare_paired",
     "data_facts",
     "part_names",
     "predict_dataset",
