@@ -147,7 +147,7 @@ def frequency_buckets(truth: Truth) -> tuple[dict[str, list[int]], list[str]]:
     notes = []
     if not all(one in _BUCKETS for one in stated):
         pictures = np.unique(truth.objects.images * k + truth.objects.labels) % max(k, 1)
-        times = np.bincount(pictures, minlength=k)
+        times = np.bincount(pictures, minlength=k) // truth.copies
         for label in (label for label, one in enumerate(stated) if one not in _BUCKETS):
             is_rare, is_common = times[label] <= _RARE, times[label] <= _COMMON
             stated[label] = "r" if is_rare else "c" if is_common else "f"

@@ -40,7 +40,7 @@ from maskwright.evaluation.prediction_sources import (
     load_results,
 )
 from maskwright.evaluation.predictions import read_predictions
-from maskwright.evaluation.resampling import Key
+from maskwright.evaluation.resampling import Key, key_text
 from maskwright.evaluation.scoring import detection_limit, kinds_to_score
 from maskwright.evaluation.truth import TruthSource, load_truth, read_truth
 from maskwright.evaluation.truth_groups import with_groups
@@ -173,7 +173,7 @@ def compare_predictions(
         own = paired_numbers(statistic, len(true.image_ids), options.resampling)
         # The number that decides stands first.
         order = sorted(own, key=lambda key: (family, key) != (families[0], primary))
-        numbers |= {prefix + _name(key): own[key] for key in order}
+        numbers |= {prefix + key_text(key): own[key] for key in order}
     notes = [
         f"{name}: {note}" for name, one in zip(names, results, strict=True) for note in one.notes
     ]
@@ -181,7 +181,7 @@ def compare_predictions(
         notes.append("Pictures of one group are drawn and swapped together.")
     return PairedComparison(
         names=names,
-        primary=_name(primary),
+        primary=key_text(primary),
         numbers=numbers,
         deciding=deciding_pictures(
             inputs,
@@ -209,8 +209,3 @@ def _primary(family: Family, kinds: Sequence[Kind]) -> Key:
         "counting": ("MAE",),
     }
     return by_family[family]
-
-
-def _name(key: Key) -> str:
-    headings = {"bbox": "box", "segm": "mask"}
-    return " ".join(headings.get(part, part) for part in key)

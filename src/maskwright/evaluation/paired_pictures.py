@@ -24,6 +24,7 @@ from maskwright.evaluation.resampling import (
     Resampling,
     Statistic,
     draw_pictures,
+    overall_keys,
     picture_owners,
 )
 from maskwright.evaluation.truth import Truth
@@ -68,6 +69,7 @@ def doubled(true: Truth, a: Objects, b: Objects) -> Inputs:
         sizes=tuple(size for size in true.sizes for _ in twice),
         objects=_joined(*(_moved(true.objects, side) for side in twice)),
         federation=federation,
+        copies=2 * true.copies,
     )
     return Inputs(twofold, _joined(_moved(a, 0), _moved(b, 1)))
 
@@ -129,11 +131,7 @@ def differences(
 
 def _overall(values: Mapping[Key, np.ndarray]) -> dict[Key, np.ndarray]:
     """Leave the numbers of single classes out: too many to test at once."""
-    return {key: one for key, one in values.items() if _is_overall(key)}
-
-
-def _is_overall(key: Key) -> bool:
-    return len(key) == (2 if key[0] in ("bbox", "segm", "boundary") else 1)
+    return {key: values[key] for key in overall_keys(values)}
 
 
 def _interval(values: Float64[np.ndarray, " b"] | None, level: float) -> Interval | None:

@@ -37,7 +37,8 @@ def _numbers_table(comparison: PairedComparison) -> Table:
     a, b = comparison.names
     names = [name.removeprefix("counting ").removeprefix("cells ") for name in comparison.numbers]
     unit = "in %, counts in objects" if {*names} & {*_IN_OBJECTS} else "in %"
-    table = Table(title=f"{b} against {a} on {comparison.num_images} pictures, {unit}")
+    title = Text(f"{b} against {a} on {comparison.num_images} pictures, {unit}", "italic")
+    table = Table(title=title)
     table.add_column("")
     for name in (a, b):
         table.add_column(Text(name), justify="right", overflow="fold")
@@ -78,7 +79,7 @@ def _pictures_table(comparison: PairedComparison) -> Table:
         counts = (one.num_true, one.a_right, one.a_wrong, one.b_right, one.b_wrong)
         factor = 1 if comparison.primary in _IN_OBJECTS else 100
         table.add_row(Text(one.file_name), f"{factor * one.influence:+.2f}", *map(str, counts))
-    table.caption = f"A is {a}, B is {b}; right and wrong at IoU 0.50"
+    table.caption = Text(f"A is {a}, B is {b}; right and wrong at IoU 0.50", "dim italic")
     return table
 
 

@@ -142,11 +142,11 @@ def _sums(
 
 
 def _statistic_of(sums: Float64[np.ndarray, "m 4 k"], class_names: Sequence[str]) -> Statistic:
-    flat = sums.reshape(len(sums), -1)
+    flat = sums.reshape(len(sums), 4 * len(class_names))
 
     def statistic(weights: np.ndarray) -> dict[Key, np.ndarray]:
         iou, hits, false, missed = np.moveaxis(
-            (weights.astype(np.float64) @ flat).reshape(len(weights), 4, -1), 1, 0
+            (weights.astype(np.float64) @ flat).reshape(len(weights), 4, len(class_names)), 1, 0
         )
         whole = hits + (false + missed) / 2
         values = {

@@ -182,6 +182,10 @@ class FolderReader:
 
     def _matched(self, stems: list[str], what: str) -> Iterator[tuple[int, str]]:
         """Yield the picture and the name of each file; raise for files without a picture."""
+        if not stems:
+            raise EvaluationError(
+                f"{self.path}: there is no {what} in it: is it another folder, or format?"
+            )
         by_stem: dict[str, int | None] = {}
         for place, name in enumerate(self.file_names):
             stem = _stem(name)

@@ -15,7 +15,7 @@ Shapes: m pictures, b replicates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -32,6 +32,8 @@ __all__ = [
     "bootstrap",
     "defined",
     "draw_pictures",
+    "key_text",
+    "overall_keys",
     "picture_owners",
 ]
 
@@ -43,6 +45,8 @@ Key: TypeAlias = tuple[str, ...]
 
 Statistic: TypeAlias = Callable[[np.ndarray], Mapping[Key, np.ndarray]]
 """From weights (b, m) to each number's values (b,), NaN where it is undefined."""
+
+_KIND_NAMES = {"bbox": "box", "segm": "mask", "boundary": "boundary"}
 
 _CHUNK = 20_000_000
 """Weights held at once, 160 MB of them."""
@@ -104,7 +108,7 @@ def bootstrap(
             parts.setdefault(key, []).append(values)
     ends = [(1 - resampling.level) / 2, (1 + resampling.level) / 2]
     once = statistic(np.ones((1, num_images), np.int64))
-    outside = []
+    outside, overall = [], set(overall_keys(once))
     intervals: dict[Key, Interval] = {}
     for key, chunks in parts.items():
         values = np.concatenate(chunks)
@@ -112,9 +116,23 @@ def bootstrap(
         if len(values):
             low, high = np.quantile(values, ends).tolist()
             intervals[key] = (low, high)
-            if len(key) == 1 and not low <= once[key][0] <= high:
-                outside.append(key[0])
+            if key in overall and not low <= once[key][0] <= high:
+                outside.append(key_text(key))
     return intervals, _note_on_bias(outside)
+
+
+def overall_keys(keys: Iterable[Key]) -> list[Key]:
+    """Return the keys of numbers over all classes."""
+    return [key for key in keys if len(key) == (2 if key[0] in _KIND_NAMES else 1)]
+
+
+def key_text(key: Key) -> str:
+    """Return a key as people read it.
+
+    >>> key_text(("segm", "AP")), key_text(("AJI",))
+    ('mask AP', 'AJI')
+    """
+    return " ".join(_KIND_NAMES.get(part, part) for part in key)
 
 
 def defined(value: float) -> float:
@@ -171,7 +189,7 @@ def _note_on_bias(outside: Sequence[str]) -> list[str]:
     if not outside:
         return []
     return [
-        f"{', '.join(outside)} lies outside of its interval: classes of few pictures are missing "
+        f"{', '.join(outside)}: outside of the interval, since classes of few pictures are missing "
         "from many replicates, and without them the mean over classes is another. More pictures "
         "of these classes are needed to say how sure it is."
     ]

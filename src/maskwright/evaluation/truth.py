@@ -49,6 +49,8 @@ class Truth:
         class_names: Their names, made unique by the id where two classes share one.
         objects: The true objects.
         federation: LVIS's fields of pictures and classes; None where the source has none.
+        copies: How often every picture is there: twice where two sides are held against each
+            other (`paired_pictures.py`).
     """
 
     source: str
@@ -59,6 +61,7 @@ class Truth:
     class_names: tuple[str, ...]
     objects: Objects
     federation: Federation | None = None
+    copies: int = 1
 
 
 @dataclass(frozen=True)
