@@ -17,7 +17,7 @@ from maskwright.evaluation.matching import Outcomes, match_objects
 from maskwright.evaluation.prediction_sources import PredictionSource, load_results
 from maskwright.evaluation.predictions import read_predictions
 from maskwright.evaluation.ranking import ranked_numbers
-from maskwright.evaluation.resampling import draw_pictures
+from maskwright.evaluation.resampling import draw_pictures, interval_around
 from maskwright.evaluation.scoring import detection_limit
 from maskwright.evaluation.truth import TruthSource, load_truth, read_truth
 
@@ -132,7 +132,9 @@ def _bounds(
     values = values[values >= 0]
     if not len(values):
         return None, None, "No interval: no replicate drew a picture with a true object."
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2]).tolist()
+    interval = interval_around(value, values, level)
+    assert interval is not None
+    low, high = interval
     note = ""
     if len(values) < num_replicates:
         note = (

@@ -167,6 +167,7 @@ def compare_predictions(
     inputs = doubled(true, sides[0], sides[1])
     statistics = [(family, family_statistic(family, inputs, both, options)) for family in families]
     primary = _primary(families[0], both)
+    decisive: Kind = "segm" if "segm" in both else "bbox"
     numbers: dict[str, PairedNumber] = {}
     for family, statistic in statistics:
         prefix = "" if family == families[0] else f"{family} "
@@ -185,9 +186,9 @@ def compare_predictions(
         numbers=numbers,
         deciding=deciding_pictures(
             inputs,
-            statistics[0][1],
+            family_statistic(families[0], inputs, [decisive], options),
             primary,
-            kind="segm" if "segm" in both else "bbox",
+            kind=decisive,
             limit=detection_limit(inputs.true, options.max_detections)[0],
             most=num_deciding,
         ),

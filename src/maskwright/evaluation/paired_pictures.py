@@ -24,6 +24,7 @@ from maskwright.evaluation.resampling import (
     Resampling,
     Statistic,
     draw_pictures,
+    interval_around,
     overall_keys,
     picture_owners,
 )
@@ -103,7 +104,7 @@ def paired_numbers(
             a=_plain(float(a[key][0])),
             b=_plain(float(b[key][0])),
             difference=_plain(difference),
-            interval=_interval(drawn.get(key), resampling.level),
+            interval=interval_around(difference, drawn.get(key, np.zeros(0)), resampling.level),
             p_value=_p_value(swapped.get(key), difference),
         )
     return numbers
@@ -132,14 +133,6 @@ def differences(
 def _overall(values: Mapping[Key, np.ndarray]) -> dict[Key, np.ndarray]:
     """Leave the numbers of single classes out: too many to test at once."""
     return {key: values[key] for key in overall_keys(values)}
-
-
-def _interval(values: Float64[np.ndarray, " b"] | None, level: float) -> Interval | None:
-    values = np.zeros(0) if values is None else values[np.isfinite(values)]
-    if not len(values):
-        return None
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2]).tolist()
-    return low, high
 
 
 def _p_value(values: Float64[np.ndarray, " b"] | None, difference: float) -> float | None:

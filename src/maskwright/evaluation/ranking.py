@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int8, Int64
+from jaxtyping import Bool, Float64, Int8, Int64
 
 from maskwright.evaluation.matching import Outcomes
 from maskwright.evaluation.objects import picture_groups
@@ -72,7 +72,7 @@ def class_curves(
         own = own[outcome[:, own].any(axis=0)]
         there, times = np.unique(outcomes.true_pictures[counted[true_rows]], return_counts=True)
         ap, recall = _curves(
-            np.ascontiguousarray(outcome[:, own]),
+            *_events(outcome[:, own]),
             outcomes.ranks[own],
             outcomes.pictures[own],
             weights,
@@ -154,9 +154,24 @@ class _Means:
         return np.where(count > 0, self._sums[name] / np.maximum(count, 1), np.nan)
 
 
+def _events(
+    outcome: Int8[np.ndarray, "t n"],
+) -> tuple[Int64[np.ndarray, " e"], Bool[np.ndarray, " e"], Int64[np.ndarray, " t+1"]]:
+    """Detections that are not wrong, by threshold and score: place, whether right, offsets.
+
+    The wrong ones, most of all at high thresholds, need not be looked at one by one: how many
+    there are before a right one follows from how many detections there are.
+    """
+    t, places = np.nonzero(outcome != 2)
+    offsets = np.searchsorted(t, np.arange(len(outcome) + 1))
+    return places, outcome[t, places] == 1, offsets
+
+
 @kernel
 def _curves(
-    outcome: Int8[np.ndarray, "t n"],
+    places: Int64[np.ndarray, " e"],
+    is_right: Bool[np.ndarray, " e"],
+    offsets: Int64[np.ndarray, " t+1"],
     ranks: Int64[np.ndarray, " n"],
     pictures: Int64[np.ndarray, " n"],
     weights: Int64[np.ndarray, "b m"],
@@ -165,45 +180,54 @@ def _curves(
     limits: Int64[np.ndarray, " l"],
 ) -> tuple[Float64[np.ndarray, "b t"], Float64[np.ndarray, "b t l"]]:
     """AP and recall of one class in every data set; detections by falling score."""
-    num_thresholds, n = outcome.shape
+    num_thresholds, n = len(offsets) - 1, len(pictures)
     ap = np.full((len(weights), num_thresholds), np.nan)
     highest = np.full((len(weights), num_thresholds, len(limits)), np.nan)
-    recall, precision = np.empty(n), np.empty(n)
-    there, times = np.empty(n, np.int64), np.empty(n, np.int64)
+    reached, precision = np.empty(n, np.int64), np.empty(n)
+    times, so_far = np.empty(n, np.int64), np.empty(n, np.int64)
+    wanted = np.empty(len(recalls), np.int64)
     for b in range(len(weights)):
         if num_true[b] == 0:
             continue
-        num_there = 0
+        total = 0
         for i in range(n):
-            there[num_there], times[num_there] = i, weights[b, pictures[i]]
-            num_there += times[num_there] > 0
+            times[i] = weights[b, pictures[i]]
+            total += times[i]
+            so_far[i] = total
+        for r in range(len(recalls)):
+            # the fewest hits whose share is not below that recall, in the same arithmetic
+            wanted[r] = max(int(recalls[r] * num_true[b]) - 1, 0)
+            while wanted[r] / num_true[b] < recalls[r]:
+                wanted[r] += 1
         for t in range(num_thresholds):
-            hits, misses, count = 0, 0, 0
+            hits, ignored, count = 0, 0, 0
             highest[b, t] = 0.0
-            for j in range(num_there):
-                i = there[j]
-                if outcome[t, i] == 1:
-                    hits += times[j]
-                    recall[count] = hits / num_true[b]
-                    # pycocotools adds the spacing of 1 against a division by zero
-                    precision[count] = hits / (misses + hits + 2.220446049250313e-16)
-                    count += 1
-                    for limit in range(len(limits)):
-                        if ranks[i] < limits[limit]:
-                            highest[b, t, limit] += times[j]
-                elif outcome[t, i] == 2:
-                    misses += times[j]
+            for event in range(offsets[t], offsets[t + 1]):
+                i = places[event]
+                if times[i] == 0:
+                    continue
+                if not is_right[event]:
+                    ignored += times[i]
+                    continue
+                hits += times[i]
+                reached[count] = hits
+                # pycocotools adds the spacing of 1 against a division by zero
+                precision[count] = hits / (so_far[i] - ignored + 2.220446049250313e-16)
+                count += 1
+                for limit in range(len(limits)):
+                    if ranks[i] < limits[limit]:
+                        highest[b, t, limit] += times[i]
             for limit in range(len(limits)):
                 highest[b, t, limit] /= num_true[b]
             # Between two hits precision only falls, so its best at a recall is at a hit.
             for i in range(count - 2, -1, -1):
                 precision[i] = max(precision[i], precision[i + 1])
-            place, total = 0, 0.0
+            place, mean = 0, 0.0
             for r in range(len(recalls)):
-                while place < count and recall[place] < recalls[r]:
+                while place < count and reached[place] < wanted[r]:
                     place += 1
                 if place == count:
                     break
-                total += precision[place]
-            ap[b, t] = total / len(recalls)
+                mean += precision[place]
+            ap[b, t] = mean / len(recalls)
     return ap, highest

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -229,14 +230,18 @@ class _Annotations:
     category_ids: tuple[int, ...]
     sizes: tuple[Size | None, ...]
 
+    @cached_property
+    def _file_name_of(self) -> dict[Any, str]:
+        return dict(zip(self.image_ids, self.file_names, strict=True))
+
     def place(self, row: int) -> str:
         annotation: object = self.annotations[row]
         if not isinstance(annotation, Mapping):
             return f"{self.source}: annotation number {row}"
         name = annotation.get("id", f"number {row}")
         picture = annotation.get("image_id")
-        if isinstance(picture, Hashable) and picture in self.image_ids:
-            picture = self.file_names[self.image_ids.index(picture)] or picture
+        if isinstance(picture, Hashable):
+            picture = self._file_name_of.get(picture) or picture
         return f"{self.source}: annotation {name} of picture {picture!r}"
 
     def objects(self, *, need_masks: bool) -> Objects:
