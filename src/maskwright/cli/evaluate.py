@@ -262,11 +262,13 @@ def _subset(dataset: Dataset, split: Path, name: str) -> Dataset:
 
 
 def _print(families: Mapping[Family, FamilyResult], *, as_json: bool) -> None:
+    from maskwright.evaluation import Metrics
+
     if as_json:
         numbers: dict[str, Any] = {}
         for name, one in families.items():
             numbers |= one.as_dict() if name == "coco" else {name: one.as_dict()}
-            if name == "coco" and (intervals := one.report()["intervals"]):
+            if isinstance(one, Metrics) and (intervals := one.report()["intervals"]):
                 numbers["intervals"] = intervals
         _print_json(numbers, [note for one in families.values() for note in one.notes])
         return

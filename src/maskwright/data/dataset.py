@@ -120,8 +120,8 @@ class Dataset:
             return None
         return Federation.of(
             whole.frequencies,
-            [whole.negative(image) for image in self._chosen],
-            [whole.partial(image) for image in self._chosen],
+            [whole.negative(image) for image in self._chosen.tolist()],
+            [whole.partial(image) for image in self._chosen.tolist()],
         )
 
     @property
@@ -229,7 +229,7 @@ class Dataset:
             for category_id, name in zip(self.category_ids, self.class_names, strict=True)
         ]
         if federated and index.federation is not None:
-            for entry, image in zip(images, self._chosen, strict=True):
+            for entry, image in zip(images, self._chosen.tolist(), strict=True):
                 negative, partial = (
                     index.federation.negative(image),
                     index.federation.partial(image),

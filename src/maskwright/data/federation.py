@@ -57,12 +57,14 @@ class Federation:
     def negative(self, image: int) -> list[int]:
         """Labels that the picture at this position is verified not to show."""
         start, stop = self.negative_offsets[image : image + 2]
-        return self.negative_labels[start:stop].tolist()
+        labels: list[int] = self.negative_labels[start:stop].tolist()
+        return labels
 
     def partial(self, image: int) -> list[int]:
         """Labels of which it may show more than is annotated."""
         start, stop = self.partial_offsets[image : image + 2]
-        return self.partial_labels[start:stop].tolist()
+        labels: list[int] = self.partial_labels[start:stop].tolist()
+        return labels
 
 
 def _ragged(lists: Iterable[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:

@@ -63,7 +63,7 @@ def score_agnostic(
         iou_thresholds=iou_thresholds,
         resampling=resampling,
     )
-    names = {kind: _HEADINGS[kind] for kind in kinds}
+    names: dict[str, str] = {kind: _HEADINGS[kind] for kind in kinds}
     return FamilyMetrics(
         family="agnostic",
         title="Class-agnostic COCO numbers",

@@ -81,8 +81,10 @@ def counting_statistic(inputs: Inputs, *, score_threshold: float = 0.5) -> Stati
     true, found = _tallies(inputs, score_threshold)
     has_crowd = _has_crowd(inputs)
     names = inputs.true.class_names
-    whole = ~has_crowd.any(axis=1)
-    parts = {(): _errors(true.sum(axis=1), found.sum(axis=1), whole)}
+    whole = np.asarray(~has_crowd.any(axis=1))
+    parts: dict[Key, Mapping[str, np.ndarray]] = {
+        (): _errors(true.sum(axis=1), found.sum(axis=1), whole)
+    }
     parts |= {
         (name,): _errors(true[:, k], found[:, k], ~has_crowd[:, k]) for k, name in enumerate(names)
     }

@@ -178,7 +178,8 @@ def _federated(inputs: Inputs, limit: int) -> Inputs:
 
 
 def _keys(truth: Truth, objects: Objects) -> Int64[np.ndarray, " n"]:
-    return objects.images * len(truth.class_names) + objects.labels
+    keys: np.ndarray = objects.images * len(truth.class_names) + objects.labels
+    return keys
 
 
 def _listed(truth: Truth, which: Literal["negative", "partial"]) -> Int64[np.ndarray, " c"]:
@@ -191,7 +192,8 @@ def _listed(truth: Truth, which: Literal["negative", "partial"]) -> Int64[np.nda
     else:
         offsets, labels = federation.partial_offsets, federation.partial_labels
     pictures = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    return pictures * len(truth.class_names) + labels
+    keys: np.ndarray = pictures * len(truth.class_names) + labels
+    return keys
 
 
 def _numbers(

@@ -119,7 +119,8 @@ def one_side(weights: Int64[np.ndarray, "b m"], side: int) -> Int64[np.ndarray, 
 
 def _mixture(takes_b: Int64[np.ndarray, "b m"]) -> Int64[np.ndarray, "b m2"]:
     """Every picture once, with B's predictions where 1 and A's where 0."""
-    return one_side(1 - takes_b, 0) + one_side(takes_b, 1)
+    mixture: np.ndarray = one_side(1 - takes_b, 0) + one_side(takes_b, 1)
+    return mixture
 
 
 def differences(

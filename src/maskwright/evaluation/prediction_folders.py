@@ -187,9 +187,8 @@ class FolderReader:
                 f"{self.path}: there is no {what} in it: is it another folder, or format?"
             )
         by_stem: dict[str, int | None] = {}
-        for place, name in enumerate(self.file_names):
-            stem = _stem(name)
-            by_stem[stem] = None if stem in by_stem else place
+        for number, name in enumerate(self.file_names):
+            by_stem[_stem(name)] = None if _stem(name) in by_stem else number
         found: dict[int, str] = {}
         lonely = []
         for stem in stems:

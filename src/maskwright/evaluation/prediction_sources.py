@@ -253,6 +253,7 @@ def _supervision_entries(image: int | str, found: Any) -> list[dict[str, Any]]:
             f"predictions for picture {image!r} have no class: set detections.class_id, or "
             'detections.data["class_name"]'
         )
+    labels: list[dict[str, Any]]
     if names is not None:
         labels = [{"category_name": str(name)} for name in names]
     else:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int8, Int64
+from jaxtyping import Float64, Int8, Int64
 
 from maskwright.evaluation.matching import Outcomes
 from maskwright.evaluation.objects import picture_groups
@@ -71,15 +71,19 @@ def class_curves(
         own = by_class[starts[label] : starts[label + 1]]
         own = own[outcome[:, own].any(axis=0)]
         there, times = np.unique(outcomes.true_pictures[counted[true_rows]], return_counts=True)
-        ap, recall = _curves(
+        # Most limits hold back nothing: those recalls are the one without a limit.
+        binding = [limit for limit in limits if limit <= outcomes.ranks[own].max(initial=-1)]
+        ap, recalls = _curves(
             *_events(outcome[:, own]),
             outcomes.ranks[own],
             outcomes.pictures[own],
             weights,
             weights[:, there] @ times,
             _RECALLS,
-            np.asarray(limits, np.int64),
+            np.asarray(binding, np.int64),
         )
+        columns = [binding.index(one) if one in binding else len(binding) for one in limits]
+        recall = recalls[:, :, columns]
         yield ClassCurves(label=label, ap=ap, recall=recall)
 
 
@@ -156,21 +160,21 @@ class _Means:
 
 def _events(
     outcome: Int8[np.ndarray, "t n"],
-) -> tuple[Int64[np.ndarray, " e"], Bool[np.ndarray, " e"], Int64[np.ndarray, " t+1"]]:
-    """Detections that are not wrong, by threshold and score: place, whether right, offsets.
+) -> tuple[Int64[np.ndarray, " e"], Int64[np.ndarray, " e"], Int64[np.ndarray, " t+1"]]:
+    """Detections that are not wrong, by threshold and score: place, 1 if right, offsets.
 
     The wrong ones, most of all at high thresholds, need not be looked at one by one: how many
     there are before a right one follows from how many detections there are.
     """
     t, places = np.nonzero(outcome != 2)
     offsets = np.searchsorted(t, np.arange(len(outcome) + 1))
-    return places, outcome[t, places] == 1, offsets
+    return places, (outcome[t, places] == 1).astype(np.int64), offsets
 
 
 @kernel
 def _curves(
     places: Int64[np.ndarray, " e"],
-    is_right: Bool[np.ndarray, " e"],
+    is_right: Int64[np.ndarray, " e"],
     offsets: Int64[np.ndarray, " t+1"],
     ranks: Int64[np.ndarray, " n"],
     pictures: Int64[np.ndarray, " n"],
@@ -178,12 +182,16 @@ def _curves(
     num_true: Int64[np.ndarray, " b"],
     recalls: Float64[np.ndarray, " r"],
     limits: Int64[np.ndarray, " l"],
-) -> tuple[Float64[np.ndarray, "b t"], Float64[np.ndarray, "b t l"]]:
-    """AP and recall of one class in every data set; detections by falling score."""
+) -> tuple[Float64[np.ndarray, "b t"], Float64[np.ndarray, "b t l+1"]]:
+    """AP and recall of one class in every data set, the last without a limit.
+
+    Detections come by falling score.
+    """
     num_thresholds, n = len(offsets) - 1, len(pictures)
     ap = np.full((len(weights), num_thresholds), np.nan)
-    highest = np.full((len(weights), num_thresholds, len(limits)), np.nan)
-    reached, precision = np.empty(n, np.int64), np.empty(n)
+    highest = np.full((len(weights), num_thresholds, len(limits) + 1), np.nan)
+    reached, precision = np.empty(n + 1, np.int64), np.empty(n + 1)
+    within = np.zeros(len(limits), np.int64)
     times, so_far = np.empty(n, np.int64), np.empty(n, np.int64)
     wanted = np.empty(len(recalls), np.int64)
     for b in range(len(weights)):
@@ -201,24 +209,22 @@ def _curves(
                 wanted[r] += 1
         for t in range(num_thresholds):
             hits, ignored, count = 0, 0, 0
-            highest[b, t] = 0.0
+            within[:] = 0
+            # Without branches, which a processor would guess wrong at every other picture: what
+            # is not drawn or not right is written and then written over.
             for event in range(offsets[t], offsets[t + 1]):
-                i = places[event]
-                if times[i] == 0:
-                    continue
-                if not is_right[event]:
-                    ignored += times[i]
-                    continue
-                hits += times[i]
+                i, right = places[event], is_right[event]
+                hits += times[i] * right
+                ignored += times[i] * (1 - right)
                 reached[count] = hits
                 # pycocotools adds the spacing of 1 against a division by zero
                 precision[count] = hits / (so_far[i] - ignored + 2.220446049250313e-16)
-                count += 1
+                count += right * (times[i] > 0)
                 for limit in range(len(limits)):
-                    if ranks[i] < limits[limit]:
-                        highest[b, t, limit] += times[i]
+                    within[limit] += times[i] * right * (ranks[i] < limits[limit])
             for limit in range(len(limits)):
-                highest[b, t, limit] /= num_true[b]
+                highest[b, t, limit] = within[limit] / num_true[b]
+            highest[b, t, len(limits)] = hits / num_true[b]
             # Between two hits precision only falls, so its best at a recall is at a hit.
             for i in range(count - 2, -1, -1):
                 precision[i] = max(precision[i], precision[i + 1])

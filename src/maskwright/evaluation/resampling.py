@@ -5,9 +5,11 @@ pictures as there are, with replacement, score them, repeat, and read the interv
 quantiles, after the bias of the replicates (their mean less the value) is taken off. AP needs
 that: its best-precision envelope and classes of few pictures score higher in repeated pictures,
 so that without it the value may lie outside of its own interval. What is left is how far the
-score of other test sets of this size lies from its mean. Pictures are drawn and not objects, since objects of one picture resemble each
-other; pictures of one group (a video, a patient) are drawn together. Only the choice of test
-pictures is varied: that another training run would give another model is not in the interval.
+score of other test sets of this size lies from its mean.
+
+Pictures are drawn and not objects, since objects of one picture resemble each other; pictures of
+one group (a video, a patient) are drawn together. Only the choice of test pictures is varied: that
+another training run would give another model is not in the interval.
 
 A metric is a `Statistic`: from whole weights per picture to its numbers in the data sets in which
 pictures are repeated so often. So nothing is matched again, and the paired test (`paired.py`)
