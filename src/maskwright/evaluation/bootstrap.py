@@ -13,12 +13,12 @@ from jaxtyping import Float64, Int64
 from maskwright.errors import EvaluationError
 from maskwright.evaluation.counting import Kind
 from maskwright.evaluation.inputs import Inputs
+from maskwright.evaluation.limits import detection_limit
 from maskwright.evaluation.matching import Outcomes, match_objects
 from maskwright.evaluation.prediction_sources import PredictionSource, load_results
 from maskwright.evaluation.predictions import read_predictions
 from maskwright.evaluation.ranking import ranked_numbers
 from maskwright.evaluation.resampling import draw_pictures, interval_around
-from maskwright.evaluation.scoring import detection_limit
 from maskwright.evaluation.truth import TruthSource, load_truth, read_truth
 
 __all__ = ["BootstrapInterval", "average_precisions", "bootstrap_interval"]
@@ -83,7 +83,7 @@ def bootstrap_interval(
     ... }
     >>> found = [{"image_id": 1, "category_id": 1, "score": 0.9, "segmentation": square}]
     >>> interval = bootstrap_interval(found, truth)
-    >>> round(interval.value, 3), interval.low, interval.high
+    >>> round(interval.value, 3), interval.low, round(interval.high, 2)
     (0.505, 0.0, 1.0)
     """
     if not 0 < level < 1 or num_replicates < 1:

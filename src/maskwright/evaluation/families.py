@@ -21,6 +21,7 @@ from maskwright.evaluation.count_errors import counting_statistic, score_countin
 from maskwright.evaluation.counting import Kind
 from maskwright.evaluation.family import FamilyMetrics
 from maskwright.evaluation.inputs import Inputs
+from maskwright.evaluation.limits import check_thresholds, detection_limit
 from maskwright.evaluation.lvis import LVIS_LIMIT, LvisKind, lvis_statistic, score_lvis
 from maskwright.evaluation.metrics import Metrics
 from maskwright.evaluation.panoptic import OverlapRule, panoptic_statistic, score_panoptic
@@ -32,9 +33,7 @@ from maskwright.evaluation.prediction_sources import (
 from maskwright.evaluation.predictions import read_predictions
 from maskwright.evaluation.resampling import Resampling, Statistic
 from maskwright.evaluation.scoring import (
-    check_thresholds,
     coco_statistic,
-    detection_limit,
     kinds_to_score,
     score_coco,
 )

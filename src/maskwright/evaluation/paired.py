@@ -33,6 +33,7 @@ from maskwright.evaluation.families import (
     family_statistic,
     needs_masks,
 )
+from maskwright.evaluation.limits import detection_limit
 from maskwright.evaluation.paired_pictures import PairedNumber, doubled, paired_numbers
 from maskwright.evaluation.prediction_sources import (
     PredictionFormat,
@@ -41,7 +42,7 @@ from maskwright.evaluation.prediction_sources import (
 )
 from maskwright.evaluation.predictions import read_predictions
 from maskwright.evaluation.resampling import Key, key_text
-from maskwright.evaluation.scoring import detection_limit, kinds_to_score
+from maskwright.evaluation.scoring import kinds_to_score
 from maskwright.evaluation.truth import TruthSource, load_truth, read_truth
 from maskwright.evaluation.truth_groups import with_groups
 

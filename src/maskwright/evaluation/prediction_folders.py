@@ -17,7 +17,6 @@ writes it, or with the columns map, value, class, score) says more.
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from maskwright.data.formats.pairs import binary_pixels, pictures_below
 from maskwright.data.formats.yolo import polygon_of_line, yaml_class_names
 from maskwright.data.images import read_label_image
 from maskwright.errors import AnnotationError, EvaluationError
+from maskwright.evaluation.object_table import ObjectTable, score_of
 from maskwright.evaluation.objects import Size
 from maskwright.masks import Masks
 
@@ -92,7 +92,7 @@ class FolderReader:
                 if len(words) <= 2:  # an empty mask: class and score alone
                     num_empty += len(words) > 0
                     continue
-                score = _score(words.pop(), where) if has_score else 1.0
+                score = score_of(words.pop(), where) if has_score else 1.0
                 num_without_score += not has_score
                 try:
                     label, ring = polygon_of_line(words, names, size, where)
@@ -122,7 +122,7 @@ class FolderReader:
             EvaluationError: Maps of unknown pictures or of another size, or classes not known.
         """
         maps = {path.stem: path for path in Source(self.path).files(*_MAPS)}
-        said = _Said.of(self.path)
+        said = ObjectTable.of(self.path)
         entries: list[dict[str, Any]] = []
         for place, stem in self._matched(list(maps), "label map"):
             masks, values = Masks.from_label_map(read_label_image(maps[stem]))
@@ -144,7 +144,7 @@ class FolderReader:
             for name in sorted(Source(self.path).folders)
             if (files := _mask_files(self.path / name))
         }
-        said = _Said.of(self.path)
+        said = ObjectTable.of(self.path)
         entries: list[dict[str, Any]] = []
         for place, name in self._matched(list(folders), "folder"):
             for number, file in enumerate(folders[name], 1):
@@ -177,7 +177,7 @@ class FolderReader:
             "file_name": self.file_names[place],
             "category_name": name,
             "segmentation": code,
-            "score": _score(said.get("score") or "1", str(file)),
+            "score": score_of(said.get("score") or "1", str(file)),
         }
 
     def _matched(self, stems: list[str], what: str) -> Iterator[tuple[int, str]]:
@@ -242,52 +242,12 @@ class FolderReader:
                 "original resolution"
             )
 
-    def _note_scores(self, said: _Said) -> None:
+    def _note_scores(self, said: ObjectTable) -> None:
         if not said.has_scores:
             self.notes.append(
                 f"There are no scores in {self.path}, so every score is 1: AP then depends on "
                 "the order of the files, and cells, panoptic and counting are the metrics to read."
             )
-
-
-@dataclass(frozen=True)
-class _Said:
-    """What an objects.csv says: (map or picture, number) -> class and score."""
-
-    rows: Mapping[tuple[str, int], Mapping[str, str]]
-    has_scores: bool
-
-    @classmethod
-    def of(cls, folder: Path) -> _Said:
-        for path in (folder / "objects.csv", folder.parent / "objects.csv"):
-            if path.is_file():
-                return cls._read(path)
-        return cls({}, False)
-
-    @classmethod
-    def _read(cls, path: Path) -> _Said:
-        rows: dict[tuple[str, int], Mapping[str, str]] = {}
-        has_scores = False
-        try:
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                for row in csv.DictReader(file, strict=True):
-                    name = row["map"] if "map" in row else row["file_name"]
-                    number = row["value"] if "value" in row else row["object"]
-                    rows[PurePosixPath(name).name, int(number)] = row
-                    has_scores |= bool(row.get("score"))
-        except (KeyError, ValueError, TypeError, csv.Error) as problem:
-            raise EvaluationError(
-                f"{path}: after {len(rows)} objects: {problem!r}; wanted the columns map, value, "
-                "class, or those that predict writes"
-            ) from problem
-        return cls(rows, has_scores)
-
-    def at(self, *keys: tuple[str, int]) -> Mapping[str, str]:
-        for name, number in keys:
-            row = self.rows.get((PurePosixPath(name).name, number))
-            if row is not None:
-                return row
-        return {}
 
 
 def _texts(path: Path) -> list[Path]:
@@ -326,13 +286,6 @@ def _of_picture(stem: str, by_stem: Mapping[str, int | None]) -> int | None:
         if stem.endswith(ending) and stem.removesuffix(ending) in by_stem:
             return by_stem[stem.removesuffix(ending)]
     return None
-
-
-def _score(word: str, where: str) -> float:
-    try:
-        return float(word)
-    except ValueError as problem:
-        raise EvaluationError(f"{where}: the score is {word!r:.40}, wanted a number") from problem
 
 
 def _listed(names: list[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import get_args
@@ -12,6 +11,7 @@ import numpy as np
 from maskwright.errors import EvaluationError, nearest_name
 from maskwright.evaluation.counting import Counts, Kind, count
 from maskwright.evaluation.inputs import Inputs
+from maskwright.evaluation.limits import check_thresholds, detection_limit
 from maskwright.evaluation.matching import COCO_SIZES, COCO_THRESHOLDS, match_objects
 from maskwright.evaluation.metrics import (
     ClassMetrics,
@@ -34,17 +34,13 @@ from maskwright.evaluation.truth import CocoTruth, Truth, TruthSource, load_trut
 from maskwright.evaluation.truth_groups import with_groups
 
 __all__ = [
-    "check_thresholds",
     "coco_statistic",
-    "detection_limit",
     "evaluate",
     "kinds_to_score",
     "score_coco",
 ]
 
 _KINDS: tuple[Kind, ...] = get_args(Kind)
-_COCO_LIMIT = 100
-"""Detections per picture and class that COCO counts."""
 
 
 def evaluate(
@@ -198,21 +194,6 @@ def coco_statistic(
     return statistic
 
 
-def check_thresholds(wanted: Sequence[float] | None) -> tuple[float, ...]:
-    """Return IoU thresholds in rising order, COCO's by default.
-
-    Raises:
-        EvaluationError: None at all, or one outside (0, 1].
-    """
-    if wanted is None:
-        return COCO_THRESHOLDS
-    if not wanted or not all(0 < iou <= 1 for iou in wanted):
-        raise EvaluationError(
-            f"iou_thresholds must be one or more numbers in (0, 1], got {tuple(wanted)}"
-        )
-    return tuple(sorted({float(iou) for iou in wanted}))
-
-
 def _intervals(
     inputs: Inputs,
     kinds: Sequence[Kind],
@@ -243,39 +224,6 @@ def kinds_to_score(
         if lacking:
             return ["bbox"], [f"There are no masks in {source}, so boxes alone are scored."]
     return list(_KINDS), []
-
-
-def detection_limit(truth: Truth, wanted: int | None) -> tuple[int, list[str]]:
-    """Return how many detections per picture and class count, and what to say about it.
-
-    Args:
-        truth: The true objects.
-        wanted: What the caller asked for; None as in `evaluate`.
-
-    Raises:
-        EvaluationError: Fewer than one were asked for.
-    """
-    if wanted is not None:
-        if wanted < 1:
-            raise EvaluationError(f"max_detections must be at least 1, got {wanted}")
-        if wanted == _COCO_LIMIT:
-            return wanted, []
-        return wanted, [
-            f"AP and AR100 are at {wanted} detections per picture and class, as asked, "
-            f"and not at COCO's {_COCO_LIMIT}."
-        ]
-    images = truth.objects.images[~truth.objects.is_crowd]
-    per_picture = np.bincount(images, minlength=1)
-    fullest = int(per_picture.argmax())
-    most = int(per_picture[fullest])
-    if most <= _COCO_LIMIT:
-        return _COCO_LIMIT, []
-    limit = _COCO_LIMIT * math.ceil(most / _COCO_LIMIT)
-    name = truth.file_names[fullest] or f"picture {truth.image_ids[fullest]}"
-    return limit, [
-        f"maxDets was raised from {_COCO_LIMIT} to {limit}, since {name} holds {most} true "
-        f"objects; AP and AR100 are at {limit} detections per picture and class."
-    ]
 
 
 def _per_class(
