@@ -90,7 +90,9 @@ def _from_path(
     path: Path, truth: CocoTruth | None, format_name: PredictionFormat | None
 ) -> Results:
     if not path.exists():
-        raise EvaluationError(f"{path}: cannot be read (no such file or folder); wanted predictions")
+        raise EvaluationError(
+            f"{path}: cannot be read (no such file or folder); wanted predictions"
+        )
     if path.is_dir() and (path / _OWN_RESULTS).is_file() and format_name in (None, "coco"):
         path = path / _OWN_RESULTS
     if not path.is_dir():
