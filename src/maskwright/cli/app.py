@@ -84,7 +84,9 @@ Examples:
     maskwright evaluate runs/first/best.safetensors all.json --subset test
     maskwright evaluate runs/classes/best.safetensors val.json
     maskwright evaluate --predictions results.json --data val.json --json
-    maskwright evaluate --predictions cells.json --data val.json --metrics cells""",
+    maskwright evaluate --predictions cells.json --data val.json --metrics cells
+    maskwright evaluate --predictions predict/labels --data data.yaml
+    maskwright evaluate runs/first runs/second --paired --data test.json""",
 )
 app.command(
     "maskwright.cli.errors:errors",

@@ -88,9 +88,11 @@ def errors(
         found, truth = predictions, dataset or data
     else:
         from maskwright.cli.evaluate import open_model_and_data, predict_all
+        from maskwright.recipes.scoring import match_classes
 
         predictor, dataset = open_model_and_data(model, data, images, subset, weights, device)
-        found, truth = predict_all(predictor, dataset, quiet=json_), dataset
+        truth = match_classes(predictor.class_names, dataset)
+        found = predict_all(predictor, truth, quiet=json_)
     analysis = analyse_errors(
         found,
         truth,

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
+from maskwright.data.federation import Federation
 from maskwright.data.images import read_image
 from maskwright.data.index import AnnotationIndex
 from maskwright.data.report import ImportReport
@@ -112,6 +113,18 @@ class Dataset:
     def areas(self) -> Float64[np.ndarray, " n"]:
         """Area of each object in square pixels as the source states it."""
         return self._of_objects(self._index.areas)
+
+    @property
+    def federation(self) -> Federation | None:
+        """LVIS's fields, one entry per picture of this dataset; None if the source has none."""
+        whole = self._index.federation
+        if whole is None:
+            return None
+        return Federation.of(
+            whole.frequencies,
+            [whole.negative(image) for image in self._chosen.tolist()],
+            [whole.partial(image) for image in self._chosen.tolist()],
+        )
 
     @property
     def boxes(self) -> Float32[np.ndarray, "n 4"]:
@@ -221,14 +234,19 @@ class Dataset:
             class_names=tuple(class_names),
             category_ids=tuple(category_ids or ids),
             labels=new_label[self._index.labels],
+            federation=self._index.federation
+            and self._index.federation.relabelled(labels, self.class_names),
         )
         return Dataset(index, self.report, image_folder=self.image_folder, chosen=self._chosen)
 
-    def to_coco(self) -> dict[str, Any]:
+    def to_coco(self, *, federated: bool = False) -> dict[str, Any]:
         """Return the annotations as a COCO dictionary.
 
         Segmentations, areas, boxes and ids are the source's own, to the last bit; what the
         report names as dropped for want of a segmentation is not in it.
+
+        Args:
+            federated: Add LVIS's fields of pictures and classes, where the source has them.
         """
         index = self._index
         images = [
@@ -254,6 +272,16 @@ class Dataset:
             {"id": category_id, "name": name}
             for category_id, name in zip(self.category_ids, self.class_names, strict=True)
         ]
+        if federated and index.federation is not None:
+            for entry, image in zip(images, self._chosen.tolist(), strict=True):
+                negative, partial = (
+                    index.federation.negative(image),
+                    index.federation.partial(image),
+                )
+                entry["neg_category_ids"] = [self.category_ids[label] for label in negative]
+                entry["not_exhaustive_category_ids"] = [self.category_ids[i] for i in partial]
+            for category, frequency in zip(categories, index.federation.frequencies, strict=True):
+                category["frequency"] = frequency
         return {"images": images, "annotations": annotations, "categories": categories}
 
     @property

@@ -7,6 +7,7 @@ from maskwright.recipes.calibrating import Calibrated, calibrate_model, save_rel
 from maskwright.recipes.choose import DataFacts, choose_recipe, data_facts, part_names
 from maskwright.recipes.comparison import ComparedModel, Comparison, compare
 from maskwright.recipes.error_folder import ErrorFolder, write_error_analysis
+from maskwright.recipes.paired_scoring import compare_paired
 from maskwright.recipes.recipe import PRESETS, Preset, Recipe, TaskName
 from maskwright.recipes.run import TrainedRun
 from maskwright.recipes.scoring import predict_dataset, score_class_maps, score_model
@@ -26,6 +27,7 @@ __all__ = [
     "calibrate_model",
     "choose_recipe",
     "compare",
+    "compare_paired",
     "data_facts",
     "override_recipe",
     "part_names",

@@ -15,10 +15,11 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from maskwright.errors import EvaluationError
+from maskwright.evaluation.limits import detection_limit
 from maskwright.evaluation.objects import Objects, picture_groups
 from maskwright.evaluation.overlaps import measure_overlaps
-from maskwright.evaluation.predictions import PredictionSource, load_results, read_predictions
-from maskwright.evaluation.scoring import detection_limit
+from maskwright.evaluation.prediction_sources import PredictionSource, load_results
+from maskwright.evaluation.predictions import read_predictions
 from maskwright.evaluation.truth import Truth, TruthSource, load_truth, read_truth
 
 __all__ = ["FoundAndTrue", "Pairs", "hold_against", "read_found_and_true"]
@@ -127,7 +128,8 @@ def read_found_and_true(
         raise EvaluationError(f"kind may be bbox or segm, got {kind!r}")
     if max_detections is not None and max_detections < 1:
         raise EvaluationError(f"max_detections must be at least 1, got {max_detections}")
-    results, coco = load_results(predictions), load_truth(truth)
+    coco = load_truth(truth)
+    results = load_results(predictions, coco)
     notes: list[str] = []
     if kind is None:
         kind = "segm"

@@ -23,7 +23,7 @@ from maskwright.evaluation.analysis.mistakes import (
 )
 from maskwright.evaluation.analysis.pairs import FoundAndTrue, read_found_and_true
 from maskwright.evaluation.analysis.tide import TideErrors, tide_errors
-from maskwright.evaluation.predictions import PredictionSource
+from maskwright.evaluation.prediction_sources import PredictionSource
 from maskwright.evaluation.truth import TruthSource
 
 if TYPE_CHECKING:
