@@ -12,6 +12,7 @@ import numpy as np
 
 from maskwright.data.builder import IndexBuilder
 from maskwright.data.coco_objects import CrowdRule, note_crowds
+from maskwright.data.faults import FaultLog
 from maskwright.data.images import read_image_header
 from maskwright.data.index import AnnotationIndex
 from maskwright.data.names import leads_outside
@@ -34,6 +35,7 @@ class Collector:
             object of another class is an error then. None takes the names as they come, in
             alphabetical order.
         category_ids: The format's own ids of `class_names`, unique; None counts from 1.
+        faults: Gets objects whose geometry would be an error, and they are left out; None raises.
 
     Attributes:
         report: Gets what is changed, dropped or worth a note.
@@ -50,6 +52,7 @@ class Collector:
         crowd: CrowdRule,
         class_names: Sequence[str] | None = None,
         category_ids: Sequence[int] | None = None,
+        faults: FaultLog | None = None,
     ) -> None:
         if crowd not in ("ignore", "object", "drop"):
             raise ConfigError(f'crowd must be "ignore", "object" or "drop", got {crowd!r}')
@@ -61,6 +64,7 @@ class Collector:
         self.source = source
         self.report = ImportReportBuilder()
         self._crowd = crowd
+        self._faults = faults
         self._is_closed = class_names is not None
         self._labels = {name: label for label, name in enumerate(class_names or ())}
         self._category_ids = category_ids
@@ -144,7 +148,7 @@ class Collector:
         names = list(self._labels) if self._is_closed else sorted(self._labels)
         new_label = np.array([names.index(name) for name in self._labels], np.int64)
         note_crowds(self.report, list(self._labels), self._num_objects, self._num_crowd)
-        index = self._builder.build(self.report)
+        index = self._builder.build(self.report, self._faults)
         index = replace(
             index,
             class_names=tuple(names),

@@ -45,7 +45,7 @@ def read(source: Source, options: ReadOptions) -> Imported:
     """
     path = _csv_file(source) or source.path
     folder = options.images or _picture_folder(path)
-    collector = Collector(path, crowd=options.crowd)
+    collector = Collector(path, crowd=options.crowd, faults=options.faults)
     images: dict[str, int] = {}
     header, rows = _rows(path)
     is_kaggle = set(header) >= _KAGGLE

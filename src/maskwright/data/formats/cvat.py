@@ -48,7 +48,10 @@ def read(source: Source, options: ReadOptions) -> Imported:
         raise AnnotationError(f"{path}: holds video tracks; export it as 'CVAT for images'")
     listed = [e.text or "" for e in root.iterfind("meta//labels/label/name")]
     collector = Collector(
-        path, crowd=options.crowd, class_names=list(dict.fromkeys(listed)) or None
+        path,
+        crowd=options.crowd,
+        faults=options.faults,
+        class_names=list(dict.fromkeys(listed)) or None,
     )
     for place, element in enumerate(root.iter("image")):
         where = f"{path}: image {place}"

@@ -50,7 +50,7 @@ def read(source: Source, options: ReadOptions) -> Imported:
     """
     root = source.path if source.is_folder else source.path.parent
     files = sorted(source.path.rglob("*.json")) if source.is_folder else [source.path]
-    collector = Collector(source.path, crowd=options.crowd)
+    collector = Collector(source.path, crowd=options.crowd, faults=options.faults)
     for path in files:
         document = Entry(load_json(path), str(path))
         name = _picture_name(document, path.parent, root, options)

@@ -51,7 +51,7 @@ def read(source: Source, options: ReadOptions) -> Imported:
     tasks = load_json(path)
     if not isinstance(tasks, list):
         raise AnnotationError(f"{path}: wanted a list of tasks")
-    collector = Collector(path, crowd=options.crowd)
+    collector = Collector(path, crowd=options.crowd, faults=options.faults)
     folder = options.images or _picture_folder(path)
     for place, value in enumerate(tasks):
         task = Entry(value, f"{path}: task {place}")

@@ -51,7 +51,7 @@ def read(source: Source, options: ReadOptions) -> Imported:
     content = Entry(load_json(path), str(path))
     if "_via_img_metadata" in content:
         content = content.entry("_via_img_metadata")
-    collector = Collector(path, crowd=options.crowd)
+    collector = Collector(path, crowd=options.crowd, faults=options.faults)
     folder = options.images or _picture_folder(path)
     for key in content.value:
         entry = content.entry(key)

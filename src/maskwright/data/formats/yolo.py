@@ -44,7 +44,9 @@ def read(source: Source, options: ReadOptions) -> Imported:
     """
     path = _yaml_file(source) or source.path
     content = _load_yaml(path)
-    collector = Collector(path, crowd=options.crowd, class_names=_class_names(path, content))
+    collector = Collector(
+        path, crowd=options.crowd, faults=options.faults, class_names=_class_names(path, content)
+    )
     names = list(_class_names(path, content))
     root = path.parent if options.images is None else options.images
     for picture in _pictures(path, content, root):
