@@ -26,7 +26,7 @@ _POINTS_WANTED = 3
 def polygon_faults(index: AnnotationIndex) -> Iterator[tuple[int, str]]:
     """Yield objects with a ring of too few points or of coordinates that are not finite."""
     lengths = np.diff(index.coordinate_offsets)
-    for ring in np.flatnonzero((lengths < 2 * _POINTS_WANTED) | (lengths % 2 == 1)):
+    for ring in np.flatnonzero((lengths < 2 * _POINTS_WANTED) | (lengths % 2 == 1)).tolist():
         length = lengths[ring]
         yield (
             _object_of_ring(index, ring),
@@ -35,7 +35,7 @@ def polygon_faults(index: AnnotationIndex) -> Iterator[tuple[int, str]]:
             else f"a polygon has {length // 2} points, wanted at least {_POINTS_WANTED}: "
             f"remove it or draw it anew",
         )
-    for place in np.flatnonzero(~np.isfinite(index.coordinates)):
+    for place in np.flatnonzero(~np.isfinite(index.coordinates)).tolist():
         ring = int(np.searchsorted(index.coordinate_offsets, place, side="right")) - 1
         yield (
             _object_of_ring(index, ring),

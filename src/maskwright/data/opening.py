@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 from maskwright.data.coco_objects import CrowdRule
 from maskwright.data.dataset import Dataset
@@ -15,7 +14,7 @@ from maskwright.data.formats.contract import Imported, ReadOptions, Source
 from maskwright.data.formats.table import find_format, format_named
 from maskwright.data.images import is_turned_by_exif, read_image_header
 from maskwright.data.index import AnnotationIndex
-from maskwright.data.report import Finding, ImportReportBuilder
+from maskwright.data.report import Finding, ImportReport, ImportReportBuilder
 from maskwright.errors import DataError, ImageError
 
 __all__ = ["Inspected", "inspect_dataset", "open_annotations", "open_dataset"]
@@ -23,7 +22,8 @@ __all__ = ["Inspected", "inspect_dataset", "open_annotations", "open_dataset"]
 _MAX_NAMED = 5
 
 
-class Inspected(NamedTuple):
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Inspected:
     """Annotated pictures as they are, defects and all.
 
     Args:
@@ -119,7 +119,9 @@ def inspect_dataset(
     if image_folder is None:
         missing = _missing_by_folder(annotations, index, folder)
         image_folder = min(missing, key=lambda one: len(missing[one]))
-    return Inspected(index, report, tuple(log.faults), image_folder)
+    return Inspected(
+        index=index, report=report, faults=tuple(log.faults), image_folder=image_folder
+    )
 
 
 def _read(path: str | Path, options: ReadOptions, format_name: str | None) -> Imported:
