@@ -97,7 +97,7 @@ Examples:
         --models faster-rcnn+mask-rcnn@resnet18,faster-rcnn+mask-rcnn@resnet50""",
 )
 
-_data = App(name="data", help="Annotated pictures: from one format into another.")
+_data = App(name="data", help="Annotated pictures: checked, and from one format into another.")
 _data.command(
     "maskwright.cli.data:convert",
     name="convert",
@@ -108,6 +108,25 @@ Examples:
     maskwright data convert annotations.json --to yolo --out yolo
     maskwright data convert tiles/ --to coco --out coco --crowd drop
     maskwright data convert project.xml --to labelme --out labelme --strict""",
+)
+_data.command(
+    "maskwright.cli.data_check:check",
+    name="check",
+    help="Look for everything that may be wrong with annotated pictures.",
+    help_epilogue="""\
+Examples:
+
+    maskwright data check annotations.json
+    maskwright data check train.json val.json --html check.html
+    maskwright data check train.json val.json --group-pattern '^(plate[0-9]+)_' --strict
+    maskwright data check annotations.json --fix --out mended
+
+maskwright data checks lists what is looked for.""",
+)
+_data.command(
+    "maskwright.cli.data_check:checks",
+    name="checks",
+    help="Print what data check looks for.",
 )
 app.command(_data)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from maskwright.data.checks import Diagnosis, check_dataset, write_fixed
 from maskwright.data.coco_writer import write_coco_dataset
 from maskwright.data.converting import Conversion, convert
 from maskwright.data.dataset import Dataset
+from maskwright.data.formats.export import ExportReport
 from maskwright.data.images import IMAGE_SUFFIXES, read_image
 from maskwright.data.loader import Loader, Transform
 from maskwright.data.opening import open_annotations, open_dataset
@@ -18,11 +20,14 @@ __all__ = [
     "ArrayWindows",
     "Conversion",
     "Dataset",
+    "Diagnosis",
+    "ExportReport",
     "Finding",
     "ImportReport",
     "Loader",
     "PictureWindows",
     "Transform",
+    "check_dataset",
     "convert",
     "encode_image",
     "open_annotations",
@@ -32,4 +37,5 @@ __all__ = [
     "save_image",
     "split_dataset",
     "write_coco_dataset",
+    "write_fixed",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from maskwright.recipes.check_page import write_check_page
 from maskwright.recipes.choose import DataFacts, choose_recipe, data_facts, part_names
 from maskwright.recipes.comparison import ComparedModel, Comparison, compare
 from maskwright.recipes.recipe import PRESETS, Preset, Recipe, TaskName
@@ -27,4 +28,5 @@ __all__ = [
     "score_class_maps",
     "score_model",
     "train",
+    "write_check_page",
 ]

@@ -98,6 +98,16 @@ class Check:
     mend: str
     remedy: Remedy = ""
 
+    def as_dict(self) -> dict[str, str]:
+        """Return what it states as plain values, ready for JSON."""
+        return {
+            "check": self.name,
+            "severity": self.severity,
+            "title": self.title,
+            "mend": self.mend,
+            "fix": self.remedy,
+        }
+
 
 @dataclass(frozen=True, kw_only=True)
 class PictureCheck(Check):
@@ -105,11 +115,9 @@ class PictureCheck(Check):
 
     Args:
         find: Yields the defects of a picture.
-        needs_pixels: Ask only for pictures that can be read.
     """
 
     find: Callable[[Picture], Iterator[Defect]] = field(repr=False)
-    needs_pixels: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
