@@ -66,6 +66,8 @@ def _alike(survey: Survey, *, across: bool) -> Iterator[Defect]:
     rows = zip(found.pairs.tolist(), found.bits, found.is_exact, found.is_turned, strict=True)
     for (i, j), bits, is_exact, is_turned in rows:
         one, other = survey.readable[i], survey.readable[j]
+        if one.is_constant and other.is_constant:
+            continue  # each is reported as such
         if not is_exact and (one.place.part != other.place.part) == across:
             turned = " turned or mirrored" if is_turned else ""
             detail = f"looks like {survey.name_of(other)}{turned} ({bits} of 64 bits differ)"

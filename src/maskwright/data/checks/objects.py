@@ -76,6 +76,8 @@ def box_outside(picture: Picture) -> Iterator[Defect]:
 
 def box_differs(picture: Picture) -> Iterator[Defect]:
     """Find stated boxes that are around neither the mask nor the polygons it is drawn from."""
+    if picture.fits is False:
+        return  # masks drawn at the wrong size prove nothing
     stated, drawn = picture.stated_boxes, picture.masks.boxes.astype(np.float64)
     off = np.abs(stated - drawn).max(axis=1, initial=0)
     off = np.minimum(off, np.abs(stated - picture.reach).max(axis=1, initial=0))
@@ -92,6 +94,8 @@ def box_differs(picture: Picture) -> Iterator[Defect]:
 
 def area_differs(picture: Picture) -> Iterator[Defect]:
     """Find stated areas that are not the mask's; crowds' official areas are not, and are spared."""
+    if picture.fits is False:
+        return
     chosen = np.flatnonzero(
         ~(picture.is_crowd | picture.is_empty) & (_beyond(picture, picture.reach) <= 1)
     )
@@ -158,8 +162,13 @@ def fills_picture(picture: Picture) -> Iterator[Defect]:
 
 
 def _beyond(picture: Picture, boxes: Float64[np.ndarray, "n 4"]) -> Float64[np.ndarray, " n"]:
-    """Return by how many pixels boxes reach over the picture's edge, 0 if they do not."""
+    """Return by how many pixels boxes reach over the picture's edge, 0 if they do not.
+
+    Where the annotated size is wrong nobody knows where the edge is: 0, the size is reported.
+    """
     height, width = picture.size
+    if picture.fits is False:
+        return np.zeros(len(boxes))
     over = np.concatenate([-boxes[:, :2], boxes[:, 2:] - (width, height)], axis=1)
     return np.asarray(over.max(axis=1, initial=0))
 

@@ -67,6 +67,7 @@ class Picture:
         objects = self.index.objects_of(place.picture)
         self.items: Int64[np.ndarray, " n"] = np.arange(objects.start, objects.stop)
         self.is_crowd: Bool[np.ndarray, " n"] = self.index.is_crowd[objects]
+        self.num_refused = sum(fault.picture == self.file_name for fault in inspected.faults)
         self.is_empty: Bool[np.ndarray, " n"] = self.index.is_empty[objects]
 
     def defect(self, detail: str, *, objects: Any = (), **more: Any) -> Defect:
@@ -119,6 +120,12 @@ class Picture:
             return read_image(self.path)
         except ImageError as error:
             return error
+
+    @cached_property
+    def is_constant(self) -> bool:
+        """True where every pixel has one colour; False where it cannot be read."""
+        pixels = self.pixels
+        return isinstance(pixels, np.ndarray) and bool((pixels == pixels[:1, :1]).all())
 
     @cached_property
     def highest(self) -> int:

@@ -30,6 +30,7 @@ class PictureFacts:
         header: None where it cannot be read.
         fits: Whether file and annotations agree on its size; None where it cannot be read.
         prints: For finding duplicates; None where it cannot be read.
+        is_constant: Whether it is of one colour; such pictures all look alike.
         num_objects: Solid objects, crowds left out.
     """
 
@@ -39,6 +40,7 @@ class PictureFacts:
     header: Header | None
     fits: bool | None
     prints: Fingerprints | None
+    is_constant: bool
     num_objects: int
 
     @classmethod
@@ -53,6 +55,7 @@ class PictureFacts:
             header=picture.header if isinstance(picture.header, Header) else None,
             fits=picture.fits,
             prints=prints,
+            is_constant=picture.is_constant,
             num_objects=len(picture.where_solid),
         )
 
