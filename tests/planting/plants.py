@@ -323,8 +323,9 @@ def polygon_crossing(planter: Planter) -> None:
     ring = max(planter.mask_of(one).to_polygons()[0], key=lambda part: len(part.exterior)).exterior
     ring = ring[:: max(1, len(ring) // 24)].astype(np.float64)
     # Two points exchanged, as a click in the wrong order: next to each other or far apart.
-    k = len(ring) // 4
-    other = k + 1 if planter.rng.random() < 0.5 else 3 * len(ring) // 4
+    k = next(k for k in range(1, len(ring) - 2) if _is_convex(ring[k - 1 : k + 3]))
+    other = k + 1 if planter.rng.random() < 0.5 else k + len(ring) // 2
+    other %= len(ring)
     ring[[k, other]] = ring[[other, k]]
     planter.redraw(one, [ring.ravel().tolist()])
     planter.expect("polygon-crossing", image, one)
@@ -468,6 +469,15 @@ def class_imbalance(planter: Planter) -> None:
 def _octagon(x: float, y: float, radius: float) -> list[float]:
     angles = np.arange(8) * np.pi / 4
     return np.stack([x + radius * np.cos(angles), y + radius * np.sin(angles)], 1).ravel().tolist()
+
+
+def _is_convex(quad: np.ndarray) -> bool:
+    """Whether four points turn the same way at each: their second and third exchanged cross."""
+    step = np.roll(quad, -1, axis=0) - quad
+    turn = (
+        step[:, 0] * np.roll(step, -1, axis=0)[:, 1] - step[:, 1] * np.roll(step, -1, axis=0)[:, 0]
+    )
+    return bool((turn > 0.5).all() or (turn < -0.5).all())
 
 
 def _grown(dense: np.ndarray, by: int) -> np.ndarray:

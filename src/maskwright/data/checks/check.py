@@ -115,9 +115,12 @@ class PictureCheck(Check):
 
     Args:
         find: Yields the defects of a picture.
+        of_objects: True for a check of objects, which is left out where the picture has not the
+            annotated size: nobody knows where they lie then, and the size is reported.
     """
 
     find: Callable[[Picture], Iterator[Defect]] = field(repr=False)
+    of_objects: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

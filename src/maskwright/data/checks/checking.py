@@ -124,7 +124,9 @@ def _check_pictures(
             place = Place(part=number, picture=position)
             picture = Picture(part.inspected, place, training_side)
             for check in checks:
-                if isinstance(check, PictureCheck):
+                if isinstance(check, PictureCheck) and not (
+                    check.of_objects and picture.fits is False
+                ):
                     found[check.name] += check.find(picture)
             part.pictures.append(PictureFacts.of(picture))
             part.is_rectangle[picture.items] = _are_rectangles(picture)

@@ -189,6 +189,7 @@ _OBJECTS = (
         mend="Draw them anew or take them out; training does not see them.",
         remedy="drop objects",
         find=objects.empty_object,
+        of_objects=True,
     ),
     PictureCheck(
         name="object-outside",
@@ -197,6 +198,7 @@ _OBJECTS = (
         mend="Take them out; if there are many, the annotations are of another picture or scale.",
         remedy="drop objects",
         find=objects.object_outside,
+        of_objects=True,
     ),
     PictureCheck(
         name="object-over-edge",
@@ -205,6 +207,7 @@ _OBJECTS = (
         mend="Clip them; what is outside is not drawn.",
         remedy="clip",
         find=objects.over_edge,
+        of_objects=True,
     ),
     PictureCheck(
         name="box-outside",
@@ -213,6 +216,7 @@ _OBJECTS = (
         mend="Measure them on the masks.",
         remedy="measure",
         find=objects.box_outside,
+        of_objects=True,
     ),
     PictureCheck(
         name="box-differs",
@@ -221,6 +225,7 @@ _OBJECTS = (
         mend="Look which of the two is right; boxes are measured on the masks in training.",
         remedy="measure",
         find=objects.box_differs,
+        of_objects=True,
     ),
     PictureCheck(
         name="area-differs",
@@ -229,6 +234,7 @@ _OBJECTS = (
         mend="Measure them on the masks; small, medium and large are told apart by area.",
         remedy="measure",
         find=objects.area_differs,
+        of_objects=True,
     ),
     PictureCheck(
         name="object-doubled",
@@ -237,6 +243,7 @@ _OBJECTS = (
         mend="Take one out; a detector that finds the object once is scored as missing one.",
         remedy="drop objects",
         find=doubled.doubled_object,
+        of_objects=True,
     ),
     PictureCheck(
         name="object-of-two-classes",
@@ -244,6 +251,7 @@ _OBJECTS = (
         title="Objects of two classes at once",
         mend="Decide for one.",
         find=doubled.two_classes,
+        of_objects=True,
     ),
     PictureCheck(
         name="polygon-crossing",
@@ -251,6 +259,7 @@ _OBJECTS = (
         title="Polygons that cross themselves",
         mend="Draw them anew; programs fill the loops differently.",
         find=polygons.self_crossing,
+        of_objects=True,
     ),
     PictureCheck(
         name="object-sliver",
@@ -258,6 +267,7 @@ _OBJECTS = (
         title="Slivers: long objects two pixels thick or less",
         mend="Look whether they are slips of the mouse; at half the size they are gone.",
         find=objects.sliver,
+        of_objects=True,
     ),
     PictureCheck(
         name="object-crumbs",
@@ -265,6 +275,7 @@ _OBJECTS = (
         title="Objects with specks beside them",
         mend="Take the specks out: the box reaches to the farthest.",
         find=objects.crumbs,
+        of_objects=True,
     ),
     PictureCheck(
         name="object-tiny",
@@ -272,6 +283,7 @@ _OBJECTS = (
         title="Objects hardly seen at the training size",
         mend="Train at a larger size (--model.short-side), or cut tiles.",
         find=objects.tiny_object,
+        of_objects=True,
     ),
     PictureCheck(
         name="object-fills-picture",
@@ -279,6 +291,7 @@ _OBJECTS = (
         title="Objects that are the whole picture",
         mend="If that is the background, take it out: it is no object.",
         find=objects.fills_picture,
+        of_objects=True,
     ),
 )
 
