@@ -19,6 +19,7 @@ _MOST_ENLARGED = 8
 _OUTLINE = np.array([255, 59, 130], np.uint8)  # pink: rare in nature and on stained tissue
 _BOX = (0, 190, 255)
 _OPACITY = 0.25
+_SEEN = 6  # pixels of the thumbnail: smaller polygons are circled
 
 
 def picture_thumbnail(image: UInt8[np.ndarray, "h w 3"], side: int) -> UInt8[np.ndarray, "_ _ 3"]:
@@ -57,6 +58,9 @@ def object_thumbnail(
     for ring in rings:
         points = np.rint((ring - (left, top)) * scale * 8).astype(np.int32)
         cv2.polylines(canvas, [points], True, _OUTLINE.tolist(), 1, cv2.LINE_AA, 3)
+        if np.ptp(points, axis=0).max() < 8 * _SEEN:  # a dot: circled, or nobody finds it
+            centre = (points.mean(axis=0) / 8).round().astype(int).tolist()
+            cv2.circle(canvas, centre, 2 * _SEEN, _OUTLINE.tolist(), 2, cv2.LINE_AA)
     for x1, y1, x2, y2 in (boxes if boxes is not None else np.empty((0, 4))).tolist():
         start = (round((x1 - left) * scale), round((y1 - top) * scale))
         end = (round((x2 - left) * scale) - 1, round((y2 - top) * scale) - 1)

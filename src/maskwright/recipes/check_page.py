@@ -78,6 +78,7 @@ def _described(artist: _Artist, result: CheckResult, most: int) -> dict[str, Any
         "check": result.check,
         "count": len(defects),
         "num_fixable": result.num_fixable,
+        "remedies": ", ".join(sorted({result.remedy_of(one) for one in defects} - {""})),
         "figures": list(artist.figures(result, most)),
         "rows": rows,
         "has_places": any(where for where, _ in rows),

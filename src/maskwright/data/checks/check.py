@@ -29,14 +29,15 @@ Remedy = Literal[
     "set size",
     "measure",
     "clip",
-    "left out",
+    "number anew",
+    "leave out",
 ]
 """What `--fix` does: nothing, or the least that makes the data right.
 
 "drop objects" and "drop picture" leave them out; "turn picture" saves it as its objects see it,
 without an EXIF turn; "set size" states the size of the file; "measure" states box and area of the
-mask; "clip" keeps what is inside the picture; "left out" stands for entries that no object can be
-made of, which are not written either.
+mask; "clip" keeps what is inside the picture; "number anew" gives ids that differ; "leave out" is
+for entries that no object can be made of.
 """
 
 

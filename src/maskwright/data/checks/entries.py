@@ -30,6 +30,8 @@ def refused(kind: FaultKind) -> Callable[[Survey], Iterator[Defect]]:
                     place=None
                     if facts is None
                     else Place(part=number, picture=facts.place.picture),
+                    # An annotation of a doubled id is read all the same, a picture is not.
+                    remedy="number anew" if kind == "id-twice" and fault.annotation_id else None,
                     annotation_ids=() if fault.annotation_id is None else (fault.annotation_id,),
                 )
 

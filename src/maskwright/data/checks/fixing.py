@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from maskwright.data.checks.check import Place, Remedy
+from maskwright.data.checks.check import Place
 from maskwright.data.checks.diagnosis import Diagnosis
-from maskwright.data.checks.survey import Part
+from maskwright.data.checks.survey import Part, PictureFacts
 from maskwright.data.formats.export import ExportReport, file_stems
 from maskwright.data.images import read_image_header
 from maskwright.data.report import ImportReportBuilder
@@ -81,8 +81,8 @@ def write_fixed(diagnosis: Diagnosis, out: str | Path) -> ExportReport:
 class _Plan:
     """What is to be done, by picture and by (part, item)."""
 
-    pictures: defaultdict[Remedy, set[Place]] = field(default_factory=lambda: defaultdict(set))
-    objects: defaultdict[Remedy, set[tuple[int, int]]] = field(
+    pictures: defaultdict[str, set[Place]] = field(default_factory=lambda: defaultdict(set))
+    objects: defaultdict[str, set[tuple[int, int]]] = field(
         default_factory=lambda: defaultdict(set)
     )
     report: ImportReportBuilder = field(default_factory=ImportReportBuilder)
@@ -90,32 +90,48 @@ class _Plan:
 
 def _plan(diagnosis: Diagnosis) -> _Plan:
     plan = _Plan()
+    log = {
+        "drop picture": plan.report.dropped_picture,
+        "turn picture": plan.report.changed_picture,
+        "set size": plan.report.changed_picture,
+        "measure": plan.report.changed,
+        "clip": plan.report.changed,
+        "number anew": plan.report.changed,
+        "drop objects": plan.report.dropped,
+        "leave out": plan.report.dropped,
+    }
     for result in diagnosis.results:
         for defect in result.defects:
             remedy = result.remedy_of(defect)
-            where = diagnosis.where(defect)
-            reason = f"{result.check.title[0].lower()}{result.check.title[1:]}"
-            if remedy in ("drop picture", "turn picture", "set size") and defect.place is not None:
-                plan.pictures[remedy].add(defect.place)  # type: ignore[index]
-                if remedy == "drop picture":
-                    plan.report.dropped_picture(f"{result.check.name}: {reason}", where)
-                else:
-                    plan.report.changed_picture(f"{result.check.name}: {reason}", where)
-            elif remedy in ("drop objects", "measure", "clip") and defect.part is not None:
+            if not remedy:
+                continue
+            log[remedy](f"{result.check.name} ({remedy})", diagnosis.where(defect))
+            if defect.place is not None:
+                plan.pictures[remedy].add(defect.place)
+            if defect.part is not None:
                 items = defect.items if defect.drop is None else defect.drop
-                plan.objects[remedy] |= {(defect.part, item) for item in items}  # type: ignore[index]
-                log = plan.report.dropped if remedy == "drop objects" else plan.report.changed
-                log(f"{result.check.name}: {reason}", where)
-            elif remedy == "left out":
-                plan.report.dropped(f"{result.check.name}: {reason}", where)
+                plan.objects[remedy] |= {(defect.part, item) for item in items}
     return plan
+
+
+def _kept_pictures(part: Part, plan: _Plan) -> list[PictureFacts]:
+    """Return the pictures that are written, and log those that cannot be."""
+    kept = []
+    for facts in part.pictures:
+        if facts.place in plan.pictures["drop picture"]:
+            continue
+        if facts.fits or facts.place in plan.pictures["set size"]:
+            kept.append(facts)
+        else:  # its check was skipped
+            plan.report.dropped_picture("cannot be read at its annotated size", facts.file_name)
+    return kept
 
 
 def _write_part(part: Part, number: int, folder: Path, plan: _Plan) -> tuple[int, int]:
     """Write one part; returns how many pictures and objects it has now."""
     index = part.inspected.index
     (folder / "images").mkdir(parents=True)
-    kept = [facts for facts in part.pictures if facts.place not in plan.pictures["drop picture"]]
+    kept = _kept_pictures(part, plan)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     names = tuple(facts.file_name for facts in kept)
@@ -136,8 +152,9 @@ def _write_part(part: Part, number: int, folder: Path, plan: _Plan) -> tuple[int
             }
         )
         annotations += _entries(part, number, position, (size[0], size[1]), plan)
-    for new_id, entry in enumerate(annotations, start=1) if _has_doubles(annotations) else ():
-        entry["id"] = new_id
+    if len({entry["id"] for entry in annotations}) < len(annotations):
+        for new_id, entry in enumerate(annotations, start=1):
+            entry["id"] = new_id
     categories = [
         {"id": category_id, "name": name}
         for category_id, name in zip(index.category_ids, index.class_names, strict=True)
@@ -195,10 +212,6 @@ def _copy(source: Path, target: Path, turned_size: tuple[int, ...] | None) -> No
         exif.pop(_ORIENTATION_TAG, None)
         lossless = {"quality": 95, "subsampling": 0} if image.format == "JPEG" else {}
         picture.save(target, format=image.format, exif=exif, **lossless)
-
-
-def _has_doubles(annotations: list[dict[str, Any]]) -> bool:
-    return len({entry["id"] for entry in annotations}) < len(annotations)
 
 
 def _folder_name(name: str) -> str:

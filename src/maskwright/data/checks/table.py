@@ -22,7 +22,7 @@ _ENTRIES = (
         severity="error",
         title="Entries with values that mean nothing",
         mend="Correct the value, or take the entry out.",
-        remedy="left out",
+        remedy="leave out",
         find=refused("entry-broken"),
     ),
     WholeCheck(
@@ -30,7 +30,7 @@ _ENTRIES = (
         severity="error",
         title="Ids or names used twice",
         mend="Number them anew, or take the second entry out.",
-        remedy="left out",
+        remedy="leave out",
         find=refused("id-twice"),
     ),
     WholeCheck(
@@ -38,7 +38,7 @@ _ENTRIES = (
         severity="error",
         title="Annotations of pictures or classes that are not listed",
         mend="List the picture or the class, or take the annotation out.",
-        remedy="left out",
+        remedy="leave out",
         find=refused("reference-unknown"),
     ),
     WholeCheck(
@@ -46,7 +46,7 @@ _ENTRIES = (
         severity="error",
         title="Polygons that cannot be drawn",
         mend="Draw the object anew.",
-        remedy="left out",
+        remedy="leave out",
         find=refused("polygon-broken"),
     ),
     WholeCheck(
@@ -54,7 +54,7 @@ _ENTRIES = (
         severity="error",
         title="Run-length codes that do not fit their picture",
         mend="Encode the mask anew, at the size of the picture, columns first.",
-        remedy="left out",
+        remedy="leave out",
         find=refused("run-length-broken"),
     ),
     WholeCheck(
@@ -62,7 +62,7 @@ _ENTRIES = (
         severity="warning",
         title="Objects without a mask",
         mend="Draw it; a box alone teaches no mask, and the object is read as background.",
-        remedy="left out",
+        remedy="leave out",
         find=refused("mask-missing"),
     ),
 )

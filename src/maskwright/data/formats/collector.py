@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,12 @@ import numpy as np
 
 from maskwright.data.builder import IndexBuilder
 from maskwright.data.coco_objects import CrowdRule, note_crowds
-from maskwright.data.faults import FaultLog
+from maskwright.data.faults import FaultError, FaultLog
 from maskwright.data.images import read_image_header
 from maskwright.data.index import AnnotationIndex
 from maskwright.data.names import leads_outside
 from maskwright.data.report import ImportReport, ImportReportBuilder
-from maskwright.errors import AnnotationError, ConfigError, MaskError
+from maskwright.errors import AnnotationError, ConfigError, DataError, MaskError
 from maskwright.masks import Masks
 
 __all__ = ["Collector", "picture_size"]
@@ -117,6 +118,23 @@ class Collector:
             "xywh": [x1, y1, x2 - x1, y2 - y1],
         }
         self._add(image, class_name, is_crowd, code)
+
+    @contextmanager
+    def entry(self, image: int | None = None) -> Iterator[None]:
+        """Read one entry: where faults are collected, one that is refused is left out.
+
+        Args:
+            image: Position of its picture, where that is known.
+        """
+        try:
+            yield
+        except DataError as error:
+            if self._faults is None:
+                raise
+            picture = "" if image is None else self.name_of(image)
+            problem = str(error).removeprefix(f"{self.source}: ")
+            kind = error.kind if isinstance(error, FaultError) else "entry-broken"
+            self._faults.add(kind, problem, picture=picture)
 
     def dropped(self, reason: str, image: int) -> None:
         """Count an entry of a picture that no object was made of."""

@@ -60,7 +60,8 @@ def read(source: Source, options: ReadOptions) -> Imported:
             raise entry.fault(f"picture {name!r} leads out of the picture folder")
         image = collector.add_image(name, picture_size(folder / name))
         for region in _regions(entry):
-            _read_region(region, image, collector)
+            with collector.entry(image):
+                _read_region(region, image, collector)
     return Imported(*collector.finish(), folder, path)
 
 

@@ -50,8 +50,9 @@ def read(source: Source, options: ReadOptions) -> Imported:
     names = list(_class_names(path, content))
     root = path.parent if options.images is None else options.images
     for picture in _pictures(path, content, root):
-        image = collector.add_image(picture.relative_to(root).as_posix(), picture_size(picture))
-        _read_lines(_label_file(picture, root), image, names, collector)
+        with collector.entry():
+            image = collector.add_image(picture.relative_to(root).as_posix(), picture_size(picture))
+            _read_lines(_label_file(picture, root), image, names, collector)
     return Imported(*collector.finish(), root, path)
 
 
@@ -156,20 +157,26 @@ def _read_lines(path: Path, image: int, names: list[str], collector: Collector) 
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     except ValueError as error:
         raise AnnotationError(f"{path}: not text ({error})") from error
-    sides = np.array(collector.size_of(image)[::-1], np.float64)
     for number, line in enumerate(lines, 1):
         words = line.split()
         if not words:
             continue
-        where = f"{path}, line {number}"
-        name = _class_of(words[0], names, where)
-        shares = np.array(_shares(words[1:], where))
-        if len(shares) == 4:
-            collector.report.changed("a box only: its mask is the box", where)
-            (x, y), (width, height) = shares.reshape(2, 2)
-            left, top, right, bottom = x - width / 2, y - height / 2, x + width / 2, y + height / 2
-            shares = np.array([left, top, right, top, right, bottom, left, bottom])
-        collector.add_polygons(image, name, [(shares.reshape(-1, 2) * sides).reshape(-1).tolist()])
+        with collector.entry(image):
+            _read_line(words, image, names, f"{path}, line {number}", collector)
+
+
+def _read_line(
+    words: list[str], image: int, names: list[str], where: str, collector: Collector
+) -> None:
+    sides = np.array(collector.size_of(image)[::-1], np.float64)
+    name = _class_of(words[0], names, where)
+    shares = np.array(_shares(words[1:], where))
+    if len(shares) == 4:
+        collector.report.changed("a box only: its mask is the box", where)
+        (x, y), (width, height) = shares.reshape(2, 2)
+        left, top, right, bottom = x - width / 2, y - height / 2, x + width / 2, y + height / 2
+        shares = np.array([left, top, right, top, right, bottom, left, bottom])
+    collector.add_polygons(image, name, [(shares.reshape(-1, 2) * sides).reshape(-1).tolist()])
 
 
 def _class_of(word: str, names: list[str], where: str) -> str:
