@@ -99,6 +99,7 @@ def measure(
         "pictures": sum(len(content["images"]) for content in contents),
         "objects": sum(len(content["annotations"]) for content in contents),
         "seconds": seconds,
+        "num_seeds": num_seeds,
         "clean": {one.check.name: len(one.defects) for one in clean.results},
         "scores": scores,
         "strange": {check: words for check, words in strange.items() if words},

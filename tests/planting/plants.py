@@ -13,9 +13,12 @@ from PIL import Image, ImageEnhance, ImageOps
 from maskwright.masks import Masks
 from planting.planter import Entry, Planter
 
-__all__ = ["GROUP_PATTERN", "PLANTS", "SINGLE"]
+__all__ = ["GROUP_PATTERN", "PLANTS", "SINGLE", "WAYS", "altered"]
 
 GROUP_PATTERN = r"^(plate\d+)_"
+WAYS = ("compressed", "halved", "noisy", "cut")
+"""A little more light and strong compression; half the size and back; noise and contrast; a
+twenty-fifth cut off on every side."""
 _ORIENTATION = 0x0112
 
 
@@ -194,25 +197,27 @@ def near_duplicate_across(planter: Planter) -> None:
     planter.expect("near-duplicate-across", copy)
 
 
-def _altered(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+def altered(picture: Image.Image, way: str, rng: np.random.Generator) -> Image.Image:
     """Return a picture after one of the ways in which pictures come back a second time."""
-    buffer = io.BytesIO()
-    way = rng.integers(4)
     width, height = picture.size
-    if way == 0:  # strong compression and a little more light
-        picture = ImageEnhance.Brightness(picture).enhance(1.06)
-        picture.save(buffer, "JPEG", quality=60)
+    if way == "compressed":
+        buffer = io.BytesIO()
+        ImageEnhance.Brightness(picture).enhance(1.06).save(buffer, "JPEG", quality=60)
         picture = Image.open(buffer)
-    elif way == 1:  # halved and brought back
+    elif way == "halved":
         picture = picture.resize((width // 2, height // 2), Image.Resampling.LANCZOS)
-    elif way == 2:  # a twenty-fifth cut off on every side
-        cut = (width // 25, height // 25, width - width // 25, height - height // 25)
-        picture = picture.crop(cut)
-    else:  # noise of a second scan, and more contrast
+    elif way == "noisy":
         noise = rng.normal(0, 6, (height, width, 3))
         pixels = np.clip(np.asarray(picture) * 1.1 + noise - 12, 0, 255)
         picture = Image.fromarray(pixels.astype(np.uint8))
+    else:
+        cut = (width // 25, height // 25, width - width // 25, height - height // 25)
+        picture = picture.crop(cut)
     return picture.convert("RGB").resize((width, height))
+
+
+def _altered(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    return altered(picture, WAYS[rng.integers(len(WAYS))], rng)
 
 
 def _list_copy(planter: Planter, image: Entry, *, part: int, prefix: str) -> Entry:
