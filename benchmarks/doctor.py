@@ -19,14 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from maskwright import check_dataset
+from maskwright.data import Diagnosis
 from maskwright.data.checks import CHECKS
+from maskwright.data.fingerprints import fingerprint_pictures
+from maskwright.data.likeness import find_duplicates
 from training import MEASURED, machine
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from planting.planter import Planter, score
-from planting.plants import GROUP_PATTERN, PLANTS, SINGLE
+from planting.plants import GROUP_PATTERN, PLANTS, SINGLE, WAYS, altered
 
 # Planted files of one picture each: coco128 has too few pictures for more.
 COUNTS = {"nuclei": 5, "coco128": 2}
@@ -100,6 +104,8 @@ def measure(
         "objects": sum(len(content["annotations"]) for content in contents),
         "seconds": seconds,
         "num_seeds": num_seeds,
+        "copies_found": copies_found(clean),
+        "slivers_at_edge": slivers_at_edge(clean),
         "clean": {one.check.name: len(one.defects) for one in clean.results},
         "scores": scores,
         "strange": {check: words for check, words in strange.items() if words},
@@ -114,6 +120,33 @@ def planted(
     for plant in [*PLANTS.values()] * count + [*SINGLE.values()]:
         plant(planter)
     return planter
+
+
+def copies_found(clean: Diagnosis) -> dict[str, tuple[int, int]]:
+    """Count the pictures of which an altered copy is called a near-duplicate, by the way."""
+    rng = np.random.default_rng(0)
+    found: dict[str, tuple[int, int]] = {}
+    pictures = list(clean.survey.pictures())[::3]
+    for way in WAYS:
+        count = 0
+        for facts in pictures:
+            with Image.open(facts.path) as file:
+                picture = file.convert("RGB")
+            both = [np.asarray(picture), np.asarray(altered(picture, way, rng))]
+            count += len(find_duplicates(fingerprint_pictures(both)).pairs)
+        found[way] = (count, len(pictures))
+    return found
+
+
+def slivers_at_edge(clean: Diagnosis) -> int:
+    """Count the slivers of the data as they are that touch the edge of their picture."""
+    count = 0
+    for defect in clean["object-sliver"]:
+        index = clean.survey.parts[defect.place.part].inspected.index
+        left, top, width, height = index.xywh[defect.items[0]]
+        limit = index.sizes[defect.place.picture]
+        count += min(left, top, limit[1] - left - width, limit[0] - top - height) <= 1
+    return int(count)
 
 
 def clean_only(name: str, file: Path) -> dict[str, Any]:

@@ -249,28 +249,42 @@ def doctor_part() -> list[str]:
         "",
         f"Too small to plant in; named on the data as they are: {', '.join(named)}.",
         "",
-        *DOCTOR_REMARKS,
+        *doctor_remarks(planted),
         "",
         machine_line(measured["machine"]),
         "",
     ]
 
 
-DOCTOR_REMARKS = (
-    "- *near-duplicate*: copies come back brighter and compressed, halved and enlarged, cut by a "
-    "twenty-fifth, or noisy and of more contrast, half of them mirrored; cut ones are the hard "
-    "ones. On clean data no two of the nuclei pictures, many of which look like crops of the same "
-    "plates, are called alike: they share no place.",
-    "- *picture-damaged*: truncation is always seen, and any damage to a PNG, which holds "
-    "checksums. A hole in the middle of a JPEG decodes without complaint to a grey band, and is "
-    "missed.",
-    "- *object-doubled*: objects drawn a second time by a pixel larger all round are missed where "
-    "they are so thin that their IoU falls below 0.7.",
-    "- *object-sliver* on clean nuclei: real, cut nuclei at the edge of their pictures, one or two "
-    "pixels wide. *object-of-two-classes* on clean COCO: a car that is also a truck, a phone that "
-    "is also a remote.",
-    "- *class-* on COCO: with 128 pictures most of its 80 classes have few objects or none.",
-)
+def doctor_remarks(planted: list[dict[str, Any]]) -> list[str]:
+    """Say what lies behind the figures that are not full."""
+    ways = {
+        "compressed": "brighter and compressed",
+        "halved": "halved and enlarged",
+        "noisy": "noisy and of more contrast",
+        "cut": "cut by a twenty-fifth on every side",
+    }
+    copies = "; ".join(
+        f"{words} " + ", ".join("{} of {}".format(*one["copies_found"][way]) for one in planted)
+        for way, words in ways.items()
+    )
+    slivers = ", ".join(
+        f"{one['slivers_at_edge']} of {one['clean'].get('object-sliver', 0)}" for one in planted
+    )
+    names = " and ".join(one["name"] for one in planted)
+    return [
+        f"- *near-duplicate*: copies called alike by the way they were altered, on {names}: "
+        f"{copies}. Crops are beyond a perceptual hash; name groups with `--group-pattern`. Of "
+        "the nuclei pictures as they are, many of which look like crops of the same plates, no "
+        "two are called alike.",
+        "- *picture-damaged*: truncation is seen, and any damage to a PNG, which holds checksums. "
+        "A hole in the middle of a JPEG decodes without complaint and is missed.",
+        f"- *object-sliver* on the data as they are: {slivers} touch the edge that cut them. "
+        "*object-of-two-classes* on coco128: a car that is also a truck, a phone that is also a "
+        "remote. *picture-dense* on nuclei is true.",
+        "- The checks of classes name much on coco128, whose 128 pictures hold few objects of "
+        "most of 80 classes; objects that plants take from a class count as false alarms there.",
+    ]
 
 
 def has_plants(measured: dict[str, Any], check: str) -> bool:
