@@ -277,8 +277,8 @@ def doctor_remarks(planted: list[dict[str, Any]]) -> list[str]:
         f"{copies}. Crops are beyond a perceptual hash; name groups with `--group-pattern`. Of "
         "the nuclei pictures as they are, many of which look like crops of the same plates, no "
         "two are called alike.",
-        "- *picture-damaged*: truncation to 30 to 95 % is seen, and any damage to a PNG, which holds checksums. "
-        "A hole in the middle of a JPEG decodes without complaint and is missed.",
+        "- *picture-damaged*: truncation to 30 to 95 % is seen, and any damage to a PNG, which "
+        "holds checksums. A hole in the middle of a JPEG decodes without complaint and is missed.",
         f"- *object-sliver* on the data as they are: {slivers} touch the edge that cut them. "
         "*object-of-two-classes* on coco128: a car that is also a truck, a phone that is also a "
         "remote. *picture-dense* on nuclei is true.",

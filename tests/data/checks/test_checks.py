@@ -341,3 +341,13 @@ def test_progress_is_told_after_each_picture(plain: tuple[Content, Write]) -> No
     told: list[tuple[int, int]] = []
     check_dataset(write(content), progress=lambda done, total: told.append((done, total)))
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_a_mask_beside_its_picture_is_no_picture_that_somebody_forgot_to_list(
+    plain: tuple[Content, Write], tmp_path: Path
+) -> None:
+    content, write = plain
+    for name in ("1.bmp", "forgotten.png"):
+        Image.fromarray(np.zeros((96, 128, 3), np.uint8)).save(tmp_path / name)
+    found = check_dataset(write(content))
+    assert [defect.file_name for defect in found["picture-unlisted"]] == ["forgotten.png"]

@@ -59,14 +59,16 @@ def same_group(survey: Survey) -> Iterator[Defect]:
 
 
 def unlisted_picture(survey: Survey) -> Iterator[Defect]:
-    """Find picture files in the folders of the listed ones that no part lists."""
-    listed = {facts.path.resolve() for facts in survey.pictures()}
+    """Find picture files in the folders of the listed ones that no part lists.
+
+    A file named like a listed picture but for its suffix is its mask, or another version of it.
+    """
+    known = {facts.path.resolve().with_suffix("") for facts in survey.pictures()}
     folders = dict.fromkeys(facts.path.parent.resolve() for facts in survey.pictures())
-    seen: set[Path] = set()
     for folder in folders:
         for path in pictures_below(folder):
-            if path.parent == folder and path not in listed and path not in seen:
-                seen.add(path)
+            if path.parent == folder and path.with_suffix("") not in known:
+                known.add(path.with_suffix(""))
                 yield Defect(detail=f"in {folder}", file_name=path.name)
 
 
