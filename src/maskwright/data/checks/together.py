@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from maskwright.data.checks.check import Defect
 from maskwright.data.checks.picture import Header
