@@ -122,7 +122,7 @@ Examples:
         --models faster-rcnn+mask-rcnn@resnet18,faster-rcnn+mask-rcnn@resnet50""",
 )
 
-_data = App(name="data", help="Annotated pictures: convert, divide, count and look at them.")
+_data = App(name="data", help="Annotated pictures: check, convert, divide, count and look at them.")
 _data.command(
     "maskwright.cli.data:convert",
     name="convert",
@@ -168,6 +168,25 @@ Examples:
     maskwright data view annotations.json --out small.png --sort smallest --count 24 --columns 6
     maskwright data view annotations.json --out cracks.png --class Crack --objects
     maskwright data view annotations.json --out seen.png --augment driving""",
+)
+_data.command(
+    "maskwright.cli.data_check:check",
+    name="check",
+    help="Look for everything that may be wrong with annotated pictures.",
+    help_epilogue="""\
+Examples:
+
+    maskwright data check annotations.json
+    maskwright data check train.json val.json --html check.html
+    maskwright data check train.json val.json --group-pattern '^(plate[0-9]+)_' --strict
+    maskwright data check annotations.json --fix --out mended
+
+maskwright data checks lists what is looked for.""",
+)
+_data.command(
+    "maskwright.cli.data_check:checks",
+    name="checks",
+    help="Print what data check looks for.",
 )
 app.command(_data)
 

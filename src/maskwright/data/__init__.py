@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from maskwright.data.checks import Diagnosis, check_dataset, write_fixed
 from maskwright.data.coco_writer import write_coco_dataset
 from maskwright.data.converting import Conversion, convert
 from maskwright.data.dataset import Dataset
+from maskwright.data.formats.export import ExportReport
 from maskwright.data.groups import group_pictures
 from maskwright.data.images import IMAGE_SUFFIXES, read_image
 from maskwright.data.likeness import Duplicates, find_duplicates, fingerprint_dataset
@@ -22,7 +24,9 @@ __all__ = [
     "ArrayWindows",
     "Conversion",
     "Dataset",
+    "Diagnosis",
     "Duplicates",
+    "ExportReport",
     "Finding",
     "ImportReport",
     "Loader",
@@ -30,6 +34,7 @@ __all__ = [
     "Place",
     "SampleReader",
     "Transform",
+    "check_dataset",
     "choose_transform",
     "convert",
     "encode_image",
@@ -44,5 +49,6 @@ __all__ = [
     "save_image",
     "split_dataset",
     "write_coco_dataset",
+    "write_fixed",
     "write_split",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from maskwright.recipes.augmenting import override_recipe, view_augmented
 from maskwright.recipes.calibrating import Calibrated, calibrate_model, save_reliability_plot
+from maskwright.recipes.check_page import write_check_page
 from maskwright.recipes.choose import DataFacts, choose_recipe, data_facts, part_names
 from maskwright.recipes.comparison import ComparedModel, Comparison, compare
 from maskwright.recipes.error_folder import ErrorFolder, write_error_analysis
@@ -38,5 +39,6 @@ __all__ = [
     "score_model",
     "train",
     "view_augmented",
+    "write_check_page",
     "write_error_analysis",
 ]

@@ -51,7 +51,7 @@ def read(source: Source, options: ReadOptions) -> Imported:
     """
     root = source.path if source.is_folder else source.path.parent
     files = sorted(source.path.rglob("*.json")) if source.is_folder else [source.path]
-    collector = Collector(source.path, crowd=options.crowd)
+    collector = Collector(source.path, crowd=options.crowd, faults=options.faults)
     for path in files:
         document = Entry(load_json(path), str(path))
         name = _picture_name(document, path.parent, root, options)
@@ -136,23 +136,27 @@ def _read_shapes(document: Entry, image: int, collector: Collector) -> None:
             raise shape.fault(f'"group_id" is {group!r:.60}, wanted a number')
         key = place if group is None else (group, shape.text("label"))
         groups.setdefault(key, []).append(shape)
-    size = collector.size_of(image)
     for shapes in groups.values():
-        parts = [part for part in (_read_shape(shape, size) for shape in shapes) if part]
-        if not parts:
-            kind = shapes[0].get("shape_type")
-            collector.dropped(f"a shape without area ({kind})", image)
-            continue
-        label = shapes[0].text("label")
-        crowd = any(_is_crowd(shape) for shape in shapes)
-        if all(isinstance(part, list) for part in parts):
-            collector.add_polygons(image, label, parts, is_crowd=crowd)  # type: ignore[arg-type]
-            continue
-        masks = [
-            Masks.from_polygons([[part]], size) if isinstance(part, list) else part
-            for part in parts
-        ]
-        collector.add_mask(image, label, Masks.concatenate(masks).union(), is_crowd=crowd)
+        with collector.entry(image):
+            _read_object(shapes, image, collector)
+
+
+def _read_object(shapes: list[Entry], image: int, collector: Collector) -> None:
+    size = collector.size_of(image)
+    parts = [part for part in (_read_shape(shape, size) for shape in shapes) if part]
+    if not parts:
+        kind = shapes[0].get("shape_type")
+        collector.dropped(f"a shape without area ({kind})", image)
+        return
+    label = shapes[0].text("label")
+    crowd = any(_is_crowd(shape) for shape in shapes)
+    if all(isinstance(part, list) for part in parts):
+        collector.add_polygons(image, label, parts, is_crowd=crowd)  # type: ignore[arg-type]
+        return
+    masks = [
+        Masks.from_polygons([[part]], size) if isinstance(part, list) else part for part in parts
+    ]
+    collector.add_mask(image, label, Masks.concatenate(masks).union(), is_crowd=crowd)
 
 
 def _is_crowd(shape: Entry) -> bool:

@@ -45,7 +45,7 @@ def read(source: Source, options: ReadOptions) -> Imported:
     images = content.get("images") if isinstance(content, dict) else None
     if isinstance(images, list):
         content = content | {"images": [_named(entry) for entry in images]}
-    index, report = read_coco(path, crowd=options.crowd, content=content)
+    index, report = read_coco(path, crowd=options.crowd, content=content, faults=options.faults)
     index = replace(index, federation=_federation(path, content, index.category_ids))
     return Imported(index, report, None, path)
 

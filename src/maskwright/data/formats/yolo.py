@@ -44,12 +44,15 @@ def read(source: Source, options: ReadOptions) -> Imported:
     """
     path = _yaml_file(source) or source.path
     content = _load_yaml(path)
-    collector = Collector(path, crowd=options.crowd, class_names=_class_names(path, content))
+    collector = Collector(
+        path, crowd=options.crowd, faults=options.faults, class_names=_class_names(path, content)
+    )
     names = list(_class_names(path, content))
     root = path.parent if options.images is None else options.images
     for picture in _pictures(path, content, root):
-        image = collector.add_image(picture.relative_to(root).as_posix(), picture_size(picture))
-        _read_lines(_label_file(picture, root), image, names, collector)
+        with collector.entry():
+            image = collector.add_image(picture.relative_to(root).as_posix(), picture_size(picture))
+            _read_lines(_label_file(picture, root), image, names, collector)
     return Imported(*collector.finish(), root, path)
 
 
@@ -158,11 +161,17 @@ def _read_lines(path: Path, image: int, names: list[str], collector: Collector) 
         words = line.split()
         if not words:
             continue
-        where = f"{path}, line {number}"
-        if len(words) == 5:
-            collector.report.changed("a box only: its mask is the box", where)
-        label, ring = polygon_of_line(words, names, collector.size_of(image), where)
-        collector.add_polygons(image, names[label], [ring])
+        with collector.entry(image):
+            _read_line(words, image, names, f"{path}, line {number}", collector)
+
+
+def _read_line(
+    words: list[str], image: int, names: list[str], where: str, collector: Collector
+) -> None:
+    if len(words) == 5:
+        collector.report.changed("a box only: its mask is the box", where)
+    label, ring = polygon_of_line(words, names, collector.size_of(image), where)
+    collector.add_polygons(image, names[label], [ring])
 
 
 def yaml_class_names(path: Path) -> list[str]:
