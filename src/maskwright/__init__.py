@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from maskwright.errors import MaskwrightError
     from maskwright.evaluation import evaluate
     from maskwright.inference import Predictor, load
+    from maskwright.kept_memory import keep_memory
     from maskwright.masks import Masks
     from maskwright.model import InstanceSegmenter
     from maskwright.recipes import train
@@ -34,6 +35,7 @@ _HOMES = {
     "MaskwrightError": "maskwright.errors",
     "Predictor": "maskwright.inference",
     "evaluate": "maskwright.evaluation",
+    "keep_memory": "maskwright.kept_memory",
     "load": "maskwright.inference",
     "open_dataset": "maskwright.data",
     "read_image": "maskwright.data",
@@ -52,6 +54,7 @@ __all__ = [
     "MaskwrightError",
     "Predictor",
     "evaluate",
+    "keep_memory",
     "load",
     "open_dataset",
     "read_image",
