@@ -35,6 +35,10 @@ def make_lively(model: nn.Module, seed: int = 0) -> None:
                 module.running_mean.normal_(std=0.1, generator=generator)
                 module.running_var.uniform_(0.7, 1.4, generator=generator)
             elif isinstance(module, nn.Conv2d | nn.Linear):
+                if name.startswith("backbone.") and module.bias is not None:
+                    # as trained ones: else padding is all zeros, and VGG's SSD level, which is
+                    # divided by its length, makes something of any rounding there
+                    module.bias.normal_(std=0.1, generator=generator)
                 if name.startswith("detector."):
                     module.weight.mul_(_sharper(name))
                 elif name in ("mask_head.logits", "mask_head.coefficients.3"):

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maskwright.inference.engine.winograd import WinogradConv2d, suits_winograd
+
 __all__ = [
     "FusedConv2d",
     "FusedLinear",
@@ -61,6 +63,8 @@ def is_fusible_activation(module: nn.Module) -> bool:
 class FusedConv2d(nn.Module):
     """A convolution, what is added to it, and its activation.
 
+    3 x 3 ones of stride 1 go by Winograd's algorithm on maps that are large enough.
+
     Args:
         convolution: An ordinary one, see `is_fusible`.
         activation: See `is_fusible_activation`; None for none.
@@ -78,18 +82,30 @@ class FusedConv2d(nn.Module):
             convolution.groups,
         )
         self._packed: Tensor | None = None
+        self._rectifies = isinstance(self.activation, nn.ReLU)
+        self._winograd = (
+            WinogradConv2d(self.weight, self.bias, rectifies=self._rectifies)
+            if suits_winograd(convolution)
+            else None
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the activated convolution."""
         if not x.numel():
             return self._plain(x)
+        if self._winograd is not None and self._winograd.suits(x):
+            found = self._winograd(x)
+            return found if self._rectifies else self.activation(found)
         result: Tensor = torch.ops.mkldnn._convolution_pointwise(
             x, self._weight(x), self.bias, *self._geometry, *self._known
         )
         return result
 
     def add_to(self, shortcut: Tensor, x: Tensor) -> Tensor:
-        """Return the activated sum of a shortcut and the convolution, in the shortcut's memory."""
+        """Return the activated sum of a shortcut and the convolution, in the shortcut's memory.
+
+        Always by a direct convolution.
+        """
         if not x.numel():
             return self._plain(x)
         result: Tensor = torch.ops.mkldnn._convolution_pointwise_.binary(

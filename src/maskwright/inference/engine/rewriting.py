@@ -83,13 +83,13 @@ def _merge_activations(network: Model, probe: Batch) -> None:
     activations = dict(followers(flow, is_fusible, is_fusible_activation))
     for layer in [module for module in network.modules() if is_fusible(module)]:
         activation = activations.get(layer)
+        if activation is not None:  # before it becomes a part of the layer
+            replace_everywhere(network, activation, nn.Identity())
         if isinstance(layer, nn.Conv2d):
             replace_everywhere(network, layer, FusedConv2d(layer, activation))
         elif isinstance(layer, nn.Linear):
             fused = FusedLinear(layer.weight, layer.bias, activation)
             replace_everywhere(network, layer, fused)
-        if activation is not None:
-            replace_everywhere(network, activation, nn.Identity())
 
 
 def _is_folded(block: BasicBlock | Bottleneck) -> bool:
