@@ -1,8 +1,8 @@
 """Layers that do two or three steps in one pass over memory, on oneDNN, which PyTorch brings.
 
 A convolution with its activation, a convolution that is added to a shortcut, a linear layer with
-its activation. Weights are packed for the processor at the first call. Channels come last in
-memory. At prediction only: nothing here has a gradient.
+its activation. Weights are packed for the processor at the first call, and the plain ones dropped.
+Channels come last in memory. At prediction only: nothing here has a gradient.
 """
 
 from __future__ import annotations
@@ -58,6 +58,11 @@ def is_fusible(module: nn.Module) -> bool:
 def is_fusible_activation(module: nn.Module) -> bool:
     """Return whether the module is an activation that a layer can do in passing."""
     return type(module) in _ACTIVATIONS and type(module) is not nn.Identity
+
+
+def _shape_alone(weight: Tensor) -> nn.Parameter:
+    """Return a weight of the same shape without memory: all that an empty batch needs."""
+    return nn.Parameter(weight.new_zeros(1).expand(weight.shape), requires_grad=False)
 
 
 class FusedConv2d(nn.Module):
@@ -125,6 +130,8 @@ class FusedConv2d(nn.Module):
             self._packed = torch.ops.mkldnn._reorder_convolution_weight(
                 self.weight, *self._geometry, list(x.shape)
             )
+            if self._winograd is None:
+                self.weight = _shape_alone(self.weight)
         return self._packed
 
 
@@ -156,5 +163,6 @@ class FusedLinear(nn.Module):
         if self._packed is None:
             rows = x.numel() // x.shape[-1]
             self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight, rows)
+            self.weight = _shape_alone(self.weight)
         result = torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, *self._known)
         return result

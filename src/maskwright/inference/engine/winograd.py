@@ -46,6 +46,10 @@ _BLOCK = 84
 best or nearly so at every layer measured."""
 
 
+_LOTS = 4
+"""Parts of a layer per thread: one that is disturbed leaves work to the others."""
+
+
 def suits_winograd(convolution: nn.Conv2d) -> bool:
     """Return whether a convolution can be done by Winograd's algorithm, and is large enough."""
     layout = vector_layout()
@@ -93,15 +97,19 @@ class WinogradConv2d:
         places = x.permute(0, 2, 3, 1).contiguous().numpy()
         out = torch.empty((pictures, height, width, len(self._bias)))
         patches = _count_patches(x)
-        lots = max(1, min(torch.get_num_threads(), patches // _FEWEST_PATCHES))
+        threads = max(1, min(torch.get_num_threads(), patches // _FEWEST_PATCHES))
+        lots = 1 if threads == 1 else min(_LOTS * threads, patches // _FEWEST_PATCHES)
         ends = [patches * lot // lots for lot in range(lots + 1)]
         arguments = (places, self._transformed, self._bias, self._lowest, out.numpy())
-        waiting = [
-            _threads().submit(_convolve, *arguments, first, last)
-            for first, last in pairwise(ends[1:])
-        ]
-        _convolve(*arguments, 0, ends[1])
-        for each in waiting:
+        left = iter(pairwise(ends))
+
+        def work() -> None:
+            for first, last in left:  # each lot goes to the thread that asks first
+                _convolve(*arguments, first, last)
+
+        others = [_threads().submit(work) for _ in range(threads - 1)]
+        work()
+        for each in others:
             each.result()
         return out.permute(0, 3, 1, 2)
 
