@@ -7,6 +7,7 @@ Channels come last in memory. At prediction only: nothing here has a gradient.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,10 @@ _ACTIVATIONS: dict[type[nn.Module], Callable[[Any], _Activation]] = {
     nn.LeakyReLU: lambda layer: ("leaky_relu", [layer.negative_slope], ""),
     nn.GELU: lambda layer: ("gelu", [], layer.approximate),
 }
+
+
+_packing = threading.Lock()
+"""Several threads may predict with one engine, and each layer is packed once."""
 
 
 def fused_kernels_exist() -> bool:
@@ -126,13 +131,14 @@ class FusedConv2d(nn.Module):
         return result
 
     def _weight(self, x: Tensor) -> Tensor:
-        if self._packed is None:
-            self._packed = torch.ops.mkldnn._reorder_convolution_weight(
-                self.weight, *self._geometry, list(x.shape)
-            )
-            if self._winograd is None:
-                self.weight = _shape_alone(self.weight)
-        return self._packed
+        with _packing:
+            if self._packed is None:
+                self._packed = torch.ops.mkldnn._reorder_convolution_weight(
+                    self.weight, *self._geometry, list(x.shape)
+                )
+                if self._winograd is None:
+                    self.weight = _shape_alone(self.weight)
+            return self._packed
 
 
 class FusedLinear(nn.Module):
@@ -160,9 +166,10 @@ class FusedLinear(nn.Module):
         if not x.numel():
             result = self.activation(F.linear(x, self.weight, self.bias))
             return result
-        if self._packed is None:
-            rows = x.numel() // x.shape[-1]
-            self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight, rows)
-            self.weight = _shape_alone(self.weight)
+        with _packing:
+            if self._packed is None:
+                rows = x.numel() // x.shape[-1]
+                self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight, rows)
+                self.weight = _shape_alone(self.weight)
         result = torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, *self._known)
         return result

@@ -60,8 +60,9 @@ def vector_layout() -> Layout | None:
     if get_process_triple().startswith(("aarch64", "arm64")):
         return Layout(lanes=4, panel=4, rows=6)  # 32 registers
     features = get_host_cpu_features()
-    if config.CPU_FEATURES is not None:
-        asked = str(config.CPU_FEATURES).split(",")
+    asked = config.CPU_FEATURES  # type: ignore[attr-defined]  # set when Numba is imported
+    if asked is not None:
+        asked = str(asked).split(",")
         features = {name: f"+{name}" in asked for name in features}
     if features.get("avx512f"):
         return Layout(lanes=16, panel=2, rows=14)  # 32 registers
@@ -118,7 +119,10 @@ class _Code:
 
         kind = self.ir.FunctionType(self.vector, [self.vector] * 3)
         name = f"llvm.fma.v{self.lanes}f32"
-        return self.builder.call(get_or_insert_function(self.builder.module, kind, name), (a, b, c))
+        fused = get_or_insert_function(  # type: ignore[no-untyped-call]
+            self.builder.module, kind, name
+        )
+        return self.builder.call(fused, (a, b, c))
 
     def times(self, factor: float, a: Any, c: Any) -> Any:
         """Return factor * a + c."""
