@@ -43,6 +43,8 @@ def predict(
     overlap: int | None = None,
     weights: str | None = None,
     device: str | None = None,
+    runtime: str = "auto",
+    precision: Literal["fp32", "bf16", "int8"] = "fp32",
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Find the objects in pictures and write masks, tables and overlays.
@@ -79,6 +81,9 @@ def predict(
         overlap: Pixels that neighbouring tiles share. By default as much as large objects need.
         weights: For torchvision/NAME models: a file, or download.
         device: cpu, cuda or mps. By default the best there is.
+        runtime: What runs the model: torch (our engine: the model's results in less time), eager
+            (the model as it was trained), or auto.
+        precision: What the network computes in; only fp32 gives the model's exact results.
         json_: Print a summary as JSON, and nothing else.
     """
     from maskwright.cli.progress import pictures_bar
@@ -97,7 +102,9 @@ def predict(
             "--overlap": overlap,
         }
         _refuse_options_of_objects(options)
-        predictor = load(model, weights=weights, device=device)
+        predictor = load(
+            model, weights=weights, device=device, runtime=runtime, precision=precision
+        )
         return _predict_class_maps(
             predictor, sources, out, write=write, batch_size=batch_size, as_json=json_
         )
@@ -111,7 +118,7 @@ def predict(
     )
     if overlap is not None and tiles is None:
         raise ConfigError("--overlap is of tiles: add --tiles auto, or --tiles SIDE")
-    predictor = load(model, weights=weights, device=device)
+    predictor = load(model, weights=weights, device=device, runtime=runtime, precision=precision)
     steps = replace(steps, score_threshold=predictor.score_thresholds(score_threshold))
     unit = "pictures" if tiles is None else "tiles"
     with pictures_bar("Predicting", unit=unit, quiet=json_) as progress:
