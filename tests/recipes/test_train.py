@@ -47,6 +47,7 @@ def test_a_run_leaves_everything_that_its_page_promises(run: mw.recipes.TrainedR
     names = {"config.json", "split.json", "metrics.csv", "scores.json", "tensorboard"}
     names |= {"best.safetensors", "last.safetensors", "state.safetensors"}
     assert names <= {path.name for path in run.path.iterdir()}
+    assert {"curves.png", "samples.png"} <= {path.name for path in run.path.iterdir()}
     assert run.steps == 6
     scores = json.loads((run.path / "scores.json").read_text())
     assert set(scores["validation"]) == {"bbox", "segm", "boundary"}
@@ -193,3 +194,13 @@ def test_classes_that_differ_are_named_before_anything_is_predicted(
         other.write_text(json.dumps(document | {"categories": categories}))
         with pytest.raises(EvaluationError, match=message):
             score_model(mw.load(run.path), mw.open_dataset(other))
+
+
+def test_a_run_without_progress_ends_when_its_patience_is_spent(
+    discs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = _SMALL | {"patience": 2, "evaluations": 8, "optimizer.learning_rate": 1e-9}
+    run = _train(discs, tmp_path / "run", 40, overrides=options, quiet=False)
+    assert run.steps < 40
+    assert "no better score in 2 evaluations" in capsys.readouterr().err
+    assert resume(run.path, quiet=True).steps == run.steps

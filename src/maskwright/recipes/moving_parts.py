@@ -107,9 +107,21 @@ class MovingParts:
             if is_best and self.processes.is_first:
                 save_checkpoint(model, self.folder.best_path, extra)
         self.point = ResumePoint(
-            step=step, elapsed_seconds=seconds, best_score=score if is_best else best
+            step=step,
+            elapsed_seconds=seconds,
+            best_score=score if is_best else best,
+            notes={"since_best": 0 if best is None or score > best else self.since_best + 1},
         )
         return scores
+
+    @property
+    def since_best(self) -> int:
+        """Evaluations since the score last rose."""
+        return int(self.point.notes.get("since_best", 0))
+
+    def is_patience_spent(self) -> bool:
+        """Whether the score has not risen for as long as the recipe waits."""
+        return self.recipe.patience is not None and self.since_best >= self.recipe.patience
 
     def pause(self, step: int, seconds: float) -> None:
         """Write the model and the state between two evaluations."""

@@ -2,11 +2,12 @@
 
 RUN/config.json          the recipe and where the data came from
 RUN/split.json           image ids of the training, validation and test pictures
-RUN/metrics.csv          losses by step and validation scores
+RUN/metrics.csv          losses by step and validation scores; RUN/curves.png draws them
 RUN/best.safetensors     the model with the best validation mask AP, or mIoU
 RUN/last.safetensors     the model of the last evaluation
 RUN/state.safetensors    what resuming needs
 RUN/proposals.json       with selective search: its recall; RUN/proposals/ keeps its boxes
+RUN/samples.png          validation pictures, truth beside what the best model finds
 RUN/scores.json          the best model's scores on validation and test pictures
 """
 
