@@ -21,6 +21,9 @@ def train(
     resume: Path | None = None,
     val: Path | None = None,
     images: Path | None = None,
+    groups: Annotated[
+        tuple[str, ...], Parameter(consume_multiple=True, negative="", show_default=False)
+    ] = (),
     task: Literal["instances", "semantic"] = "instances",
     model: str | None = None,
     backbone: str | None = None,
@@ -28,6 +31,7 @@ def train(
     weights: str | None = None,
     steps: int | None = None,
     minutes: float | None = None,
+    augment: str | None = None,
     seed: int = 0,
     device: str | None = None,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
@@ -52,6 +56,8 @@ def train(
         resume: Go on with the run in this folder.
         val: Annotations of the validation pictures.
         images: Folder of the pictures, if it is not beside the annotations.
+        groups: What the split keeps together, as for `data split`: field:NAME, name:PATTERN or
+            near-duplicates.
         task: instances finds objects; semantic gives every pixel a class (its score is mIoU).
         model: Detector and mask head, such as faster-rcnn+mask-rcnn. For --task semantic fcn or
             deeplab (the default).
@@ -62,6 +68,8 @@ def train(
             maskwright[lite]), download (the official ones), or a file.
         steps: Length in optimiser steps.
         minutes: Length by the clock.
+        augment: Changes of training pictures: driving, medical, industrial, aerial, robust (bad
+            light, focus and files), strong (few pictures), or none. By default a mild one.
         seed: Of split, weights, order and augmentation.
         device: cpu, cuda or mps. By default the best there is.
         set_: Set an option of the recipe: name=value.
@@ -82,6 +90,7 @@ def train(
             out=out,
             validation=val,
             images=images,
+            groups=groups,
             task=task,
             model=model,
             backbone=backbone,
@@ -90,6 +99,7 @@ def train(
             num_steps=steps,
             minutes=minutes,
             seed=seed,
+            augment=augment,
             overrides=parse_overrides(set_),
             device=device,
             quiet=json_,

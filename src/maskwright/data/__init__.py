@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from maskwright.data.checks import Diagnosis, check_dataset, write_fixed
 from maskwright.data.coco_writer import write_coco_dataset
 from maskwright.data.converting import Conversion, convert
 from maskwright.data.dataset import Dataset
+from maskwright.data.formats.export import ExportReport
+from maskwright.data.groups import group_pictures
 from maskwright.data.images import IMAGE_SUFFIXES, read_image
+from maskwright.data.likeness import Duplicates, find_duplicates, fingerprint_dataset
 from maskwright.data.loader import Loader, Transform
 from maskwright.data.opening import open_annotations, open_dataset
 from maskwright.data.report import Finding, ImportReport
+from maskwright.data.sample_reader import Place, SampleReader, choose_transform
 from maskwright.data.saving import encode_image, save_image
-from maskwright.data.split import split_dataset
+from maskwright.data.split import fold_dataset, split_dataset
+from maskwright.data.splitting import write_split
 from maskwright.data.windows import ArrayWindows, PictureWindows, open_windows
 
 __all__ = [
@@ -18,13 +24,24 @@ __all__ = [
     "ArrayWindows",
     "Conversion",
     "Dataset",
+    "Diagnosis",
+    "Duplicates",
+    "ExportReport",
     "Finding",
     "ImportReport",
     "Loader",
     "PictureWindows",
+    "Place",
+    "SampleReader",
     "Transform",
+    "check_dataset",
+    "choose_transform",
     "convert",
     "encode_image",
+    "find_duplicates",
+    "fingerprint_dataset",
+    "fold_dataset",
+    "group_pictures",
     "open_annotations",
     "open_dataset",
     "open_windows",
@@ -32,4 +49,6 @@ __all__ = [
     "save_image",
     "split_dataset",
     "write_coco_dataset",
+    "write_fixed",
+    "write_split",
 ]

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, UInt8
 
+from maskwright.data.federation import Federation
 from maskwright.masks import Masks
 
 __all__ = ["AnnotationIndex", "take_ragged"]
@@ -50,6 +51,7 @@ class AnnotationIndex:
         rle_text: All codes, ASCII.
         count_offsets: (n + 1,) counts of each object.
         counts: All uncompressed run-length counts.
+        federation: LVIS's fields, where the source has them.
     """
 
     source: str
@@ -72,6 +74,7 @@ class AnnotationIndex:
     rle_text: UInt8[np.ndarray, " t"]
     count_offsets: Int64[np.ndarray, " n+1"]
     counts: Int64[np.ndarray, " s"]
+    federation: Federation | None = None
 
     @property
     def num_images(self) -> int:

@@ -18,24 +18,20 @@ from typing import final
 import cv2
 import numpy as np
 import torch
-from jaxtyping import UInt8
 from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
 
 from maskwright.data.dataset import Dataset
+from maskwright.data.sample_reader import Place, SampleReader, choose_transform
 from maskwright.errors import ConfigError, DataError, MaskwrightError
 from maskwright.masks import Masks
 from maskwright.structures import Batch, Instances, Sample, Size
-from maskwright.transforms import Augmentation, resize_sample
+from maskwright.transforms import Augmentation, Transform
 
 __all__ = ["Loader", "Transform"]
 
-Transform = Callable[[Sample, np.random.Generator], Sample]
-"""What makes a sample of the dataset into one of a batch; randomness from the generator only."""
-
-# Last words of the seeds, so that no two kinds of generator share one. They are not 0, for NumPy
-# takes missing words of a seed for zeros.
-_SHUFFLE, _SAMPLE = 1, 2
+# Last word of the seeds of orders, so that no two kinds of generator share one (see
+# `sample_reader.py`). It is not 0, for NumPy takes missing words of a seed for zeros.
+_SHUFFLE = 1
 
 
 @final
@@ -51,6 +47,10 @@ class Loader:
             keeps the aspect.
         augmentation: Random changes; None only resizes.
         transform: Takes the place of resize and augmentation.
+        before_resize: A transform of yours that every picture goes through first, also those that
+            mosaic, copy-paste and mixup draw. See docs/augmentation.md.
+        is_mixing: Whether mosaic, copy-paste and mixup may happen in a step, asked in this
+            process when the step is handed to the workers; None lets them always.
         seed: Decides order and augmentation.
         num_workers: Processes that read ahead; 0 reads in this one.
         shuffle: Whether each epoch has an order of its own.
@@ -79,6 +79,8 @@ class Loader:
         fixed_size: Size | None = None,
         augmentation: Augmentation | None = None,
         transform: Transform | None = None,
+        before_resize: Transform | None = None,
+        is_mixing: Callable[[int], bool] | None = None,
         seed: int = 0,
         num_workers: int = 0,
         shuffle: bool = True,
@@ -111,10 +113,24 @@ class Loader:
         if transform is not None and augmentation is not None:
             raise ConfigError("transform takes the place of augmentation: give one of them")
         self._dataset = dataset
-        self._transform = transform or _make_transform(
-            augmentation, short_side, long_side, fixed_size
+        self._before_resize = before_resize
+        self._transform = choose_transform(
+            transform,
+            augmentation,
+            short_side=short_side,
+            long_side=long_side,
+            fixed_size=fixed_size,
         )
-        self._stream = _Stream(len(dataset), batch_size, seed, shuffle, epochs, start_step)
+        mixes = augmentation is not None and augmentation.mixes
+        self._stream = _Stream(
+            len(dataset),
+            batch_size,
+            seed,
+            shuffle,
+            epochs,
+            start_step,
+            (is_mixing or _always) if mixes else None,
+        )
         self._part = part
         self._num_workers = num_workers
         self._size_divisor = size_divisor
@@ -143,11 +159,12 @@ class Loader:
             DataError: A picture or its annotation cannot be read.
         """
         loader = DataLoader(
-            _Reader(
+            SampleReader(
                 self._dataset,
                 self._transform,
-                self._seed,
-                self._cache_bytes // max(1, self._num_workers),
+                before_resize=self._before_resize,
+                seed=self._seed,
+                cache_bytes=self._cache_bytes // max(1, self._num_workers),
             ),
             batch_sampler=_Share(self._stream, *self._part),
             num_workers=self._num_workers,
@@ -163,7 +180,7 @@ class Loader:
 
 
 class _Stream:
-    """Yields per batch the (epoch, picture) pairs of its places in the stream."""
+    """Yields per batch its places in the stream."""
 
     def __init__(
         self,
@@ -173,6 +190,7 @@ class _Stream:
         shuffle: bool,
         epochs: int | None,
         start_step: int,
+        is_mixing: Callable[[int], bool] | None,
     ) -> None:
         self.batch_size = batch_size
         self.start_step = start_step
@@ -181,19 +199,21 @@ class _Stream:
         self._end = None if epochs is None else epochs * num_images
         self._seed = seed
         self._shuffle = shuffle
+        self._is_mixing = is_mixing
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[Place]]:
         place = self.start_step * self.batch_size
         order_epoch, order = -1, np.arange(self._num_images)
         while self._end is None or place < self._end:
             stop = place + self.batch_size
             batch = []
+            mixes = self._is_mixing is not None and self._is_mixing(place // self.batch_size)
             for position in range(place, stop if self._end is None else min(stop, self._end)):
                 epoch, index = divmod(position, self._num_images)
                 if self._shuffle and epoch != order_epoch:
                     rng = np.random.default_rng((self._seed, epoch, _SHUFFLE))
                     order_epoch, order = epoch, rng.permutation(self._num_images)
-                batch.append((epoch, int(order[index])))
+                batch.append(Place(epoch, int(order[index]), mixes))
             yield batch
             place = stop
 
@@ -204,40 +224,9 @@ class _Share:
     def __init__(self, stream: _Stream, rank: int, count: int) -> None:
         self._stream, self._rank, self._count = stream, rank, count
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[Place]]:
         for batch in self._stream:
             yield batch[self._rank :: self._count]
-
-
-class _Reader(TorchDataset):
-    """Reads and transforms one picture of the stream; lives in the workers."""
-
-    def __init__(self, dataset: Dataset, transform: Transform, seed: int, cache_bytes: int) -> None:
-        self._dataset = dataset
-        self._transform = transform
-        self._seed = seed
-        self._free_bytes = cache_bytes
-        self._cache: dict[int, UInt8[np.ndarray, "h w 3"]] = {}
-
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Sample, Size] | MaskwrightError:
-        epoch, index = key
-        rng = np.random.default_rng((self._seed, epoch, index, _SAMPLE))
-        try:
-            sample = self._read(index)
-            return self._transform(sample, rng), sample.targets.image_size
-        except MaskwrightError as error:
-            # Handed over as a value: raised here, DataLoader would bury it in its own text.
-            return error
-
-    def _read(self, index: int) -> Sample:
-        if index in self._cache:
-            return self._dataset.sample(index, image=self._cache[index])
-        sample = self._dataset.sample(index)
-        if sample.image.nbytes <= self._free_bytes:
-            self._free_bytes -= sample.image.nbytes
-            sample.image.flags.writeable = False
-            self._cache[index] = sample.image
-        return sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,23 +246,9 @@ class _PackedBatch:
     targets: list[_PackedTargets]
 
 
-def _make_transform(
-    augmentation: Augmentation | None, short_side: int, long_side: int, fixed_size: Size | None
-) -> Transform:
-    apply = _resize if augmentation is None else augmentation.apply
-    return partial(apply, short_side=short_side, long_side=long_side, fixed_size=fixed_size)
-
-
-def _resize(
-    sample: Sample,
-    rng: np.random.Generator,
-    *,
-    short_side: int,
-    long_side: int,
-    fixed_size: Size | None,
-) -> Sample:
-    del rng  # a transform is handed one; a resize needs none
-    return resize_sample(sample, short_side=short_side, long_side=long_side, fixed_size=fixed_size)
+def _always(step: int) -> bool:
+    del step
+    return True
 
 
 def _start_worker(worker: int) -> None:
@@ -298,8 +273,8 @@ def _pack(
     height, width = (-(-largest // size_divisor) * size_divisor).tolist()
     images = np.zeros((len(samples), 3, height, width), np.uint8)
     for padded, sample, (h, w) in zip(images, samples, sizes, strict=True):
-        for channel in range(3):
-            padded[channel, :h, :w] = sample.image[:, :, channel]
+        for channel, plane in zip(padded, cv2.split(sample.image), strict=True):
+            channel[:h, :w] = plane
     batch = Batch(
         images=torch.from_numpy(images),
         image_sizes=tuple(sizes),

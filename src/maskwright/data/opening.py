@@ -4,21 +4,39 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from maskwright.data.coco_objects import CrowdRule
 from maskwright.data.dataset import Dataset
+from maskwright.data.faults import Fault, FaultLog
 from maskwright.data.formats.contract import Imported, ReadOptions, Source
 from maskwright.data.formats.table import find_format, format_named
 from maskwright.data.images import is_turned_by_exif, read_image_header
 from maskwright.data.index import AnnotationIndex
-from maskwright.data.report import Finding, ImportReportBuilder
+from maskwright.data.report import Finding, ImportReport, ImportReportBuilder
 from maskwright.errors import DataError, ImageError
 
-__all__ = ["open_annotations", "open_dataset"]
+__all__ = ["Inspected", "inspect_dataset", "open_annotations", "open_dataset"]
 
 _MAX_NAMED = 5
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Inspected:
+    """Annotated pictures as they are, defects and all.
+
+    Args:
+        index: The annotations that can be drawn.
+        report: What was read, changed and dropped.
+        faults: The entries that were refused.
+        image_folder: Where most of the pictures are; some may be missing.
+    """
+
+    index: AnnotationIndex
+    report: ImportReport
+    faults: tuple[Fault, ...]
+    image_folder: Path
 
 
 def open_dataset(
@@ -79,6 +97,33 @@ def open_annotations(
     return Dataset(index, report)
 
 
+def inspect_dataset(
+    path: str | Path, *, images: str | Path | None = None, format: str | None = None
+) -> Inspected:
+    """Open annotated pictures whatever is wrong with single pictures and objects.
+
+    Pictures are not looked at. For training, `open_dataset` is the one to use.
+
+    Args:
+        path: As for `open_dataset`.
+        images: As for `open_dataset`; the folder with most of the pictures is taken.
+        format: As for `open_dataset`.
+
+    Raises:
+        DataError: The annotations cannot be read at all.
+    """
+    log = FaultLog()
+    folder = None if images is None else Path(images)
+    imported = _read(path, ReadOptions(images=folder, faults=log), format)
+    index, report, image_folder, annotations = imported
+    if image_folder is None:
+        missing = _missing_by_folder(annotations, index, folder)
+        image_folder = min(missing, key=lambda one: len(missing[one]))
+    return Inspected(
+        index=index, report=report, faults=tuple(log.faults), image_folder=image_folder
+    )
+
+
 def _read(path: str | Path, options: ReadOptions, format_name: str | None) -> Imported:
     path = Path(path)
     if not path.exists():
@@ -89,15 +134,11 @@ def _read(path: str | Path, options: ReadOptions, format_name: str | None) -> Im
 
 
 def _find_images(json_path: Path, index: AnnotationIndex, images: Path | None) -> Path:
-    folders = _folders_to_try(json_path) if images is None else [images]
-    missing_by_folder = {}
-    for folder in folders:
-        missing = _missing(folder, index.file_names.tolist())
-        if not missing:
-            return folder
-        missing_by_folder[folder] = missing
-    best = min(folders, key=lambda folder: len(missing_by_folder[folder]))
+    missing_by_folder = _missing_by_folder(json_path, index, images)
+    best = min(missing_by_folder, key=lambda folder: len(missing_by_folder[folder]))
     missing = missing_by_folder[best]
+    if not missing:
+        return best
     found = "\n".join(
         f"  {folder}: {index.num_images - len(lost)} of {index.num_images}"
         for folder, lost in missing_by_folder.items()
@@ -108,6 +149,18 @@ def _find_images(json_path: Path, index: AnnotationIndex, images: Path | None) -
         f"{json_path}: {len(missing)} of its {index.num_images} pictures are missing in {best}: "
         f"{names}; {hint or 'restore them, or take them out of the json'}. Looked in:\n{found}"
     )
+
+
+def _missing_by_folder(
+    json_path: Path, index: AnnotationIndex, images: Path | None
+) -> dict[Path, list[str]]:
+    """Return the pictures that each folder lacks; folders after a complete one are not tried."""
+    missing_by_folder: dict[Path, list[str]] = {}
+    for folder in _folders_to_try(json_path) if images is None else [images]:
+        missing_by_folder[folder] = _missing(folder, index.file_names.tolist())
+        if not missing_by_folder[folder]:
+            break
+    return missing_by_folder
 
 
 def _folders_to_try(json_path: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from maskwright.draw.augmented import augmented_sheet
 from maskwright.draw.class_overlay import class_overlay
 from maskwright.draw.colours import distinct_colours
 from maskwright.draw.contact import contact_sheet
@@ -10,6 +11,7 @@ from maskwright.draw.shrinking import LARGEST_OVERLAY, overlay_factor
 
 __all__ = [
     "LARGEST_OVERLAY",
+    "augmented_sheet",
     "class_overlay",
     "contact_sheet",
     "distinct_colours",

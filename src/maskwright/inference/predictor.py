@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
-from typing import Any, Protocol, cast, overload, runtime_checkable
+from typing import Any, Protocol, TypeAlias, cast, overload, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int32
@@ -20,9 +20,13 @@ from maskwright.inference.postprocess import PostProcessing, require_classes
 from maskwright.inference.sources import find_sources
 from maskwright.inference.tiled import find_in_tiles, windows_of
 from maskwright.inference.tiling import Tiles, plan_tiles
+from maskwright.score_calibration import ScoreCalibration, parse_threshold_name
 from maskwright.structures import Batch, Instances
 
-__all__ = ["Predictor", "Runtime", "SemanticRuntime"]
+__all__ = ["Predictor", "Runtime", "ScoreThreshold", "SemanticRuntime"]
+
+ScoreThreshold: TypeAlias = float | str | Mapping[str, float] | None
+"""Lowest score to keep: one for all, by class, or by a name that a calibrated model knows."""
 
 
 @runtime_checkable
@@ -75,10 +79,15 @@ class Predictor:
 
     Args:
         model: What runs the network.
+        calibration: Maps its scores to probabilities, before all post-processing; None leaves
+            them as they are.
     """
 
-    def __init__(self, model: Runtime | SemanticRuntime) -> None:
+    def __init__(
+        self, model: Runtime | SemanticRuntime, calibration: ScoreCalibration | None = None
+    ) -> None:
         self.model = model
+        self.calibration = calibration
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -90,6 +99,23 @@ class Predictor:
         """Whether `predict` works; a semantic model has `class_map` alone."""
         return isinstance(self.model, Runtime)
 
+    def score_thresholds(self, wanted: ScoreThreshold) -> float | Mapping[str, float] | None:
+        """Return what a name such as "auto" stands for, by class; anything else as it is.
+
+        Raises:
+            ConfigError: A name, and the model is not calibrated or has no such thresholds.
+        """
+        if not isinstance(wanted, str):
+            return wanted
+        if wanted != "auto":
+            parse_threshold_name(wanted)
+        if self.calibration is None:
+            raise ConfigError(
+                f"score threshold {wanted!r} needs a calibrated model, and this one is not: run "
+                "maskwright calibrate MODEL DATA first, or give a number"
+            )
+        return self.calibration.score_thresholds(wanted)
+
     def __repr__(self) -> str:
         return f"<Predictor of {len(self.class_names)} classes: {type(self.model).__name__}>"
 
@@ -98,7 +124,7 @@ class Predictor:
         self,
         source: PictureSource,
         *,
-        score_threshold: float | None = None,
+        score_threshold: ScoreThreshold = None,
         classes: Sequence[str] | None = None,
         nms_threshold: float | None = None,
         remove_overlaps: bool = False,
@@ -114,7 +140,7 @@ class Predictor:
         self,
         source: Sequence[PictureSource],
         *,
-        score_threshold: float | None = None,
+        score_threshold: ScoreThreshold = None,
         classes: Sequence[str] | None = None,
         nms_threshold: float | None = None,
         remove_overlaps: bool = False,
@@ -129,7 +155,7 @@ class Predictor:
         self,
         source: PictureSource | Sequence[PictureSource],
         *,
-        score_threshold: float | None = None,
+        score_threshold: ScoreThreshold = None,
         classes: Sequence[str] | None = None,
         nms_threshold: float | None = None,
         remove_overlaps: bool = False,
@@ -148,7 +174,8 @@ class Predictor:
         Args:
             source: A path; a PIL image; a NumPy array (h, w, 3) RGB or (h, w), uint8 or float
                 0..1; a tensor (3, h, w), likewise; or a list of them. Folders: `stream`.
-            score_threshold: Lowest score to keep, 0 to 1.
+            score_threshold: Lowest score to keep, 0 to 1; or by class, name -> score; or, of a
+                calibrated model, a name: "auto", "auto:f1", "auto:precision=0.9" or the like.
             classes: Names of the classes to keep.
             nms_threshold: Largest mask IoU that two kept objects of one class may have, 0 to 1.
             remove_overlaps: Give shared pixels to the surer object.
@@ -165,7 +192,7 @@ class Predictor:
             ConfigError: An option outside its range, or a class that the model does not know.
         """
         steps = PostProcessing(
-            score_threshold=score_threshold,
+            score_threshold=self.score_thresholds(score_threshold),
             classes=None if classes is None else tuple(classes),
             nms_threshold=nms_threshold,
             remove_overlaps=remove_overlaps,
@@ -307,7 +334,18 @@ class Predictor:
         model = self._finder()
         require_classes(chosen.classes or (), self.class_names)
         batches = _in_batches(pictures, batch_size)
-        return (found for batch in batches for found in _predict_batch(model, batch, chosen))
+        return (found for batch in batches for found in self._predict_batch(model, batch, chosen))
+
+    def _predict_batch(
+        self, model: Runtime, pictures: list[Picture], steps: PostProcessing
+    ) -> list[Instances]:
+        results = model.predict(model.collate([picture.image for picture in pictures]))
+        if self.calibration is not None:
+            results = [self.calibration(found) for found in results]
+        return [
+            steps(replace(found, source=picture.source))
+            for found, picture in zip(results, pictures, strict=True)
+        ]
 
     def _finder(self) -> Runtime:
         """Return the model, which must be one that finds objects."""
@@ -348,16 +386,6 @@ def _in_batches(pictures: Iterable[Picture], batch_size: int) -> Iterator[list[P
         raise ConfigError(f"batch_size must be 1 or more, got {batch_size}")
     waiting = iter(pictures)
     return iter(lambda: list(islice(waiting, batch_size)), [])
-
-
-def _predict_batch(
-    model: Runtime, pictures: list[Picture], steps: PostProcessing
-) -> list[Instances]:
-    batch = model.collate([picture.image for picture in pictures])
-    return [
-        steps(replace(found, source=picture.source))
-        for found, picture in zip(model.predict(batch), pictures, strict=True)
-    ]
 
 
 def _map_batch(

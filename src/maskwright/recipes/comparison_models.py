@@ -16,7 +16,8 @@ from maskwright.data import Dataset
 from maskwright.evaluation import bootstrap_interval, evaluate
 from maskwright.inference import Predictor
 from maskwright.inference.peak_memory import peak_memory
-from maskwright.model import InstanceSegmenter, apply_overrides
+from maskwright.model import InstanceSegmenter
+from maskwright.recipes.augmenting import override_recipe
 from maskwright.recipes.choose import choose_recipe, data_facts
 from maskwright.recipes.comparison_folder import fingerprint
 from maskwright.recipes.contestants import Contestant
@@ -98,7 +99,7 @@ def check_contestant(one: Contestant, parts: Parts, options: CommonOptions) -> N
         seed=options.seed,
         has_gpu=options.device != "cpu",
     )
-    recipe = apply_overrides(recipe, options.overrides)
+    recipe = override_recipe(recipe, options.overrides)
     recipe.model.build(parts.train.class_names)
 
 

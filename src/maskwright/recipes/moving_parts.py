@@ -21,6 +21,7 @@ from maskwright.training import (
     save_state,
     seed_everything,
 )
+from maskwright.transforms import Transform
 
 __all__ = ["MovingParts", "Parts"]
 
@@ -49,8 +50,10 @@ class MovingParts:
         parts: Parts,
         device: torch.device,
         processes: Processes,
+        before_resize: Transform | None,
     ) -> None:
         seed_everything(recipe.seed)
+        self.before_resize = before_resize
         self.folder, self.recipe, self.parts, self.device = folder, recipe, parts, device
         self.processes = processes
         classes = parts.train.class_names, parts.train.category_ids

@@ -44,6 +44,7 @@ from maskwright.training import (
     warmup_cosine,
     whole_batch,
 )
+from maskwright.transforms import Transform
 
 __all__ = ["Parts", "TrainedRun", "run_recipe"]
 
@@ -81,6 +82,7 @@ def run_recipe(
     device: torch.device,
     *,
     processes: Processes | None = None,
+    before_resize: Transform | None = None,
     is_resumed: bool = False,
     quiet: bool = False,
 ) -> TrainedRun:
@@ -92,6 +94,7 @@ def run_recipe(
         parts: The pictures.
         device: Where to train.
         processes: Those that take each step together; None for this one alone.
+        before_resize: What every training picture goes through first; None for nothing.
         is_resumed: Go on from the folder's saved state.
         quiet: Show nothing.
 
@@ -99,7 +102,7 @@ def run_recipe(
         TrainingError: Non-finite losses, or a state that does not fit.
     """
     processes = processes or Processes()
-    training = MovingParts(folder, recipe, parts, device, processes)
+    training = MovingParts(folder, recipe, parts, device, processes, before_resize)
     if is_resumed:
         training.go_on()
     else:
@@ -234,7 +237,7 @@ def _steps(training: MovingParts, budget: Budget, stopwatch: Stopwatch) -> Itera
         )
     return fit(
         model,
-        _loader(training, training.point.step),
+        _loader(training, budget, stopwatch),
         training.optimizer,
         over_budget(partial(shape, warmup=recipe.warmup), budget, stopwatch),
         start_step=training.point.step,
@@ -248,8 +251,14 @@ def _steps(training: MovingParts, budget: Budget, stopwatch: Stopwatch) -> Itera
     )
 
 
-def _loader(training: MovingParts, start_step: int) -> Loader:
+def _loader(training: MovingParts, budget: Budget, stopwatch: Stopwatch) -> Loader:
     recipe = training.recipe
+
+    def is_mixing(step: int) -> bool:
+        # Of a budget in steps a matter of the step alone, so that a resumed run mixes alike.
+        mixing_share = 1 - recipe.augmentation.close_mixing
+        return budget.progress(step, stopwatch.seconds) < mixing_share
+
     return Loader(
         training.parts.train,
         batch_size=recipe.batch_size,
@@ -257,10 +266,12 @@ def _loader(training: MovingParts, start_step: int) -> Loader:
         long_side=recipe.model.long_side,
         fixed_size=recipe.model.fixed_size,
         augmentation=recipe.augmentation,
+        before_resize=training.before_resize,
+        is_mixing=is_mixing,
         seed=recipe.seed,
         num_workers=recipe.num_workers,
         part=(training.processes.rank, training.processes.count),
-        start_step=start_step,
+        start_step=training.point.step,
         size_divisor=recipe.model.size_multiple,
         cache_bytes=_CACHE_BYTES,
     )

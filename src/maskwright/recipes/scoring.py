@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from maskwright.data import Dataset
-from maskwright.errors import EvaluationError, nearest_name
+from maskwright.errors import AnnotationError, EvaluationError
 from maskwright.evaluation import (
     Kind,
     Metrics,
@@ -20,7 +20,7 @@ from maskwright.inference.pictures import Picture
 from maskwright.structures import Instances
 from maskwright.training import Processes
 
-__all__ = ["predict_dataset", "require_same_classes", "score_class_maps", "score_model"]
+__all__ = ["match_classes", "predict_dataset", "score_class_maps", "score_model"]
 
 
 def predict_dataset(
@@ -63,13 +63,14 @@ def score_model(
     """Predict on every picture of the dataset and score the result at the original size.
 
     Of several `processes` each predicts its share of the pictures, and all return the same score.
+    Classes are matched by name; those that the data does not list count as without objects.
 
     Raises:
         ImageError: A picture cannot be read.
-        EvaluationError: The dataset and the model do not have the same classes; said before the
-            first prediction.
+        EvaluationError: Objects of classes that the model does not know; said before the first
+            prediction.
     """
-    require_same_classes(predictor.class_names, dataset)
+    dataset = match_classes(predictor.class_names, dataset)
     processes = processes or Processes()
     own = _share(dataset, processes)
     found = list(predict_dataset(predictor, own, batch_size=batch_size, progress=progress))
@@ -111,25 +112,20 @@ def score_class_maps(
     return SemanticMetrics.merge(processes.gather(metrics))
 
 
-def require_same_classes(known: tuple[str, ...], dataset: Dataset) -> None:
-    """Check that a model of these classes can be scored on the dataset.
+def match_classes(known: Sequence[str], dataset: Dataset) -> Dataset:
+    """Return the dataset with the labels of a model that knows these classes, by name.
+
+    Classes that the data does not list are without objects in it.
 
     Raises:
-        EvaluationError: A class that only one of the two has.
+        EvaluationError: Objects of classes that the model does not know; names all of them.
     """
-    for name in dataset.class_names:
-        if name not in known:
-            raise EvaluationError(
-                f"the data has a class {name!r}, which the model does not know; it knows: "
-                f"{', '.join(known)}.{nearest_name(name, known)}"
-            )
-    for name in known:
-        if name not in dataset.class_names:
-            raise EvaluationError(
-                f"the model finds objects of a class {name!r}, which the data does not list; the "
-                f"data lists: {', '.join(dataset.class_names)}. Add the class to the data's "
-                "categories (it needs no objects) and the model's finds count as wrong"
-            )
+    try:
+        return dataset.with_classes(known)
+    except AnnotationError as error:
+        raise EvaluationError(
+            f"the model does not know all classes of the data: {error}"
+        ) from error
 
 
 def _share(dataset: Dataset, processes: Processes) -> Dataset:

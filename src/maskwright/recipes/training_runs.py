@@ -14,20 +14,22 @@ RUN/scores.json          the best model's scores on validation and test pictures
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from maskwright.data import open_dataset, split_dataset
+from maskwright.data import group_pictures, open_dataset, split_dataset
 from maskwright.devices import choose_device
 from maskwright.errors import ConfigError, DataError, TrainingError
 from maskwright.files import write_json
-from maskwright.model import apply_overrides, config_from_dict, config_to_dict
+from maskwright.model import config_from_dict, config_to_dict
 from maskwright.recipes.announcement import announce
+from maskwright.recipes.augmenting import override_recipe
 from maskwright.recipes.choose import choose_recipe, data_facts
 from maskwright.recipes.recipe import Preset, Recipe, TaskName
 from maskwright.recipes.run import Parts, TrainedRun, run_recipe
 from maskwright.training import Processes, RunFolder, join_processes, num_restarts
+from maskwright.transforms import Augmentation, Transform
 
 __all__ = ["TrainedRun", "open_parts", "resume", "train"]
 
@@ -41,6 +43,7 @@ def train(
     out: str | Path,
     validation: str | Path | None = None,
     images: str | Path | None = None,
+    groups: str | Sequence[str] = (),
     task: TaskName = "instances",
     model: str | None = None,
     backbone: str | None = None,
@@ -49,6 +52,8 @@ def train(
     num_steps: int | None = None,
     minutes: float | None = None,
     seed: int = 0,
+    augment: str | Augmentation | None = None,
+    transform: Transform | None = None,
     overrides: Mapping[str, Any] | None = None,
     device: str | None = None,
     quiet: bool = False,
@@ -60,7 +65,9 @@ def train(
             training, validation and test pictures.
         out: The run folder to make.
         validation: Annotations of the validation pictures; all of `data` is then trained on.
+            Their classes are matched by name.
         images: The folder of the pictures of `data`, if it is not where it is looked for.
+        groups: Which pictures must not be divided, see `maskwright.data.groups`.
         task: "instances" finds objects; "semantic" gives every pixel a class, and the best model
             is the one with the best mean IoU.
         model: "detector+mask-head"; None for "faster-rcnn+mask-rcnn". Of the semantic task "fcn"
@@ -71,16 +78,23 @@ def train(
         num_steps: Length in optimiser steps; with neither this nor `minutes`, by the data.
         minutes: Length by the clock; whichever ends first.
         seed: Of the split, weights, order and augmentation.
+        augment: What training pictures go through: "driving", "medical", "industrial", "aerial",
+            "robust", "strong", "none", or an `Augmentation`; None for the recipe's own.
+        transform: A transform of yours that every training picture goes through first, see
+            docs/augmentation.md; `resume` must be given it again.
         overrides: Options of the recipe by dotted name, `{"model.short_side": 320}`.
         device: "cpu", "cuda", "mps"; None takes the best there is.
         quiet: Show nothing; otherwise the import report, the recipe and the progress go to
             standard error.
 
     Raises:
-        DataError: The data cannot be read, or has too few pictures to split.
+        DataError: The data cannot be read, or has too few pictures or groups to split, or
+            `validation` has objects of other classes.
         ConfigError: An unknown or impossible option.
         TrainingError: The folder is not empty, or training went wrong (non-finite losses).
     """
+    if groups and validation is not None:
+        raise ConfigError("groups are for dividing the data, and validation pictures were given")
     if seed < 0:
         raise ConfigError(f"seed must be 0 or more, got {seed}")
     if num_restarts() and (Path(out) / "state.safetensors").is_file():
@@ -90,6 +104,7 @@ def train(
         "validation": None if validation is None else str(Path(validation).resolve()),
         "images": None if images is None else str(Path(images).resolve()),
         "seed": seed,
+        "groups": [groups] if isinstance(groups, str) else list(groups),
     }
     chosen_device = choose_device(device)
     with join_processes(chosen_device) as processes:
@@ -107,16 +122,23 @@ def train(
             has_gpu=chosen_device.type != "cpu",
             processes=processes.count,
         )
-        recipe = processes.agree(apply_overrides(recipe, overrides or {}))
+        recipe = processes.agree(override_recipe(recipe, overrides, augment=augment))
         if not quiet and processes.is_first:
             announce(parts, recipe)
         with _new_folder(out, processes) as folder:
             try:
                 if processes.is_first:
-                    folder.write_config({"recipe": config_to_dict(recipe), "source": source})
+                    config = {"recipe": config_to_dict(recipe), "source": source}
+                    folder.write_config(config | {"transform": _name(transform)})
                     write_json(folder.path / "split.json", parts.image_ids())
                 return run_recipe(
-                    folder, recipe, parts, chosen_device, processes=processes, quiet=quiet
+                    folder,
+                    recipe,
+                    parts,
+                    chosen_device,
+                    processes=processes,
+                    before_resize=transform,
+                    quiet=quiet,
                 )
             except BaseException:
                 # Nothing to resume, and a second try must find the folder as the first one did.
@@ -125,28 +147,42 @@ def train(
                 raise
 
 
-def resume(run: str | Path, *, device: str | None = None, quiet: bool = False) -> TrainedRun:
+def resume(
+    run: str | Path,
+    *,
+    transform: Transform | None = None,
+    device: str | None = None,
+    quiet: bool = False,
+) -> TrainedRun:
     """Go on with a run that was stopped, from its last saved state.
 
     Args:
         run: The run folder.
+        transform: The transform that the run was started with.
         device: As for `train`.
         quiet: Show nothing.
 
     Raises:
-        TrainingError: There is no run to resume, it is in use, or its data has changed.
+        TrainingError: There is no run to resume, it is in use, its data has changed, or it was
+            started with another transform.
     """
     chosen_device = choose_device(device)
     with join_processes(chosen_device) as processes, _old_folder(run, processes) as folder:
         config = folder.read_config()
         parts = open_parts(config["source"])
         _require_same_pictures(folder, parts, config["source"]["data"])
+        if _name(transform) != config.get("transform"):
+            raise TrainingError(
+                f"the run in {run} was started with transform={config.get('transform')}, not "
+                f"{_name(transform)}: resume(run, transform=...) with the same one"
+            )
         return run_recipe(
             folder,
             config_from_dict(Recipe, config["recipe"]),
             parts,
             chosen_device,
             processes=processes,
+            before_resize=transform,
             is_resumed=True,
             quiet=quiet,
         )
@@ -174,22 +210,38 @@ def _require_same_pictures(folder: RunFolder, parts: Parts, data: str) -> None:
         )
 
 
+def _name(transform: Transform | None) -> str | None:
+    """What a run's config says of the user's transform."""
+    if transform is None:
+        return None
+    return getattr(transform, "__qualname__", type(transform).__qualname__)
+
+
 def open_parts(source: Mapping[str, Any]) -> Parts:
     """Open the data of a run and divide it, always alike for the same source.
 
     Args:
-        source: "data", "validation", "images" and "seed", each as `train` takes it.
+        source: "data", "validation", "images", "seed" and, if there are any, "groups", each as
+            `train` takes it.
 
     Raises:
-        DataError: The data cannot be read, or has too few pictures to split.
+        DataError: The data cannot be read, or has too few pictures or groups to split; the
+            validation pictures have objects of classes that the others do not list.
+        ConfigError: A rule for groups that is not one.
     """
     data = open_dataset(source["data"], images=source["images"])
     if source["validation"] is not None:
-        return Parts(train=data, validation=open_dataset(source["validation"]), test=None)
+        # By name: the ids and the order of two files may differ.
+        validation = open_dataset(source["validation"]).with_classes(
+            data.class_names, data.category_ids
+        )
+        return Parts(train=data, validation=validation, test=None)
     if len(data) < _FEWEST:
         raise DataError(
             f"{source['data']} has {len(data)} pictures, and {_FEWEST} or more are needed to make "
             "training, validation and test pictures of them: annotate more, or give validation"
         )
-    train_part, validation, test = split_dataset(data, seed=source["seed"])
+    rules = source.get("groups", ())  # runs from before there were groups do not state them
+    groups = group_pictures(data, rules, source=source["data"]) if rules else None
+    train_part, validation, test = split_dataset(data, seed=source["seed"], groups=groups)
     return Parts(train=train_part, validation=validation, test=test)

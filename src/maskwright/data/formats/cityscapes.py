@@ -70,6 +70,7 @@ def read(source: Source, options: ReadOptions) -> Imported:
     collector = Collector(
         source.path,
         crowd=options.crowd,
+        faults=options.faults,
         class_names=[names[i] for i in ids],
         category_ids=ids,
     )

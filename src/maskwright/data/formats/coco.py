@@ -49,7 +49,7 @@ def _first(entries: object) -> dict[str, object]:
 def read(source: Source, options: ReadOptions) -> Imported:
     """Read it; `maskwright.data.coco` says what is refused."""
     path = _only_json(source)
-    index, report = read_coco(path, crowd=options.crowd, content=source.json)
+    index, report = read_coco(path, crowd=options.crowd, content=source.json, faults=options.faults)
     return Imported(index, report, None, path)
 
 

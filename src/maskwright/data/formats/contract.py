@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from maskwright.data.coco_objects import CrowdRule
 from maskwright.data.dataset import Dataset
+from maskwright.data.faults import FaultLog
 from maskwright.data.formats.export import ExportLog
 from maskwright.data.formats.json_files import try_json
 from maskwright.data.index import AnnotationIndex
@@ -81,10 +82,13 @@ class ReadOptions:
     Args:
         crowd: The rule for objects marked as a crowd.
         images: The folder of the pictures, where the user named it.
+        faults: Gets objects that would be errors, and they are left out; None raises. Only
+            what a reader can leave out is collected: it still raises where it cannot go on.
     """
 
     crowd: CrowdRule = "ignore"
     images: Path | None = None
+    faults: FaultLog | None = None
 
 
 class Imported(NamedTuple):

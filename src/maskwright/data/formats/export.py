@@ -16,6 +16,7 @@ from maskwright.data.dataset import Dataset
 from maskwright.data.images import is_turned_by_exif, read_image_header
 from maskwright.data.report import Finding, ImportReportBuilder
 from maskwright.data.saving import save_image
+from maskwright.errors import DataError
 from maskwright.masks import Masks
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ __all__ = [
     "PictureObjects",
     "file_stems",
     "folder_name",
+    "link",
     "pictures_of",
+    "place_picture",
     "without_overlaps",
 ]
 
@@ -93,8 +96,13 @@ class ExportReport:
 
 @dataclass
 class ExportLog:
-    """Collects what a writer changes or drops, and by how much."""
+    """Collects what a writer changes or drops, and by how much.
 
+    Args:
+        links_pictures: Put symbolic links to the picture files where copies would be.
+    """
+
+    links_pictures: bool = False
     _report: ImportReportBuilder = field(default_factory=ImportReportBuilder)
     _overlaps: dict[str, list[float]] = field(default_factory=dict)
 
@@ -187,14 +195,44 @@ class PictureObjects:
             ImageError: It cannot be read.
             OSError: It cannot be written.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        source = self.dataset.image_path(self.position)
-        stored_size, orientation = read_image_header(source)
-        if orientation != 1 and not is_turned_by_exif(stored_size, orientation, self.size):
-            log.changed_picture("saved anew without the EXIF turn its objects ignore", self.name)
-            save_image(path, self.dataset.image(self.position))
-        else:
-            shutil.copyfile(source, path)
+        place_picture(self.dataset, self.position, path, log)
+
+
+def place_picture(dataset: Dataset, position: int, path: Path, log: ExportLog) -> None:
+    """Copy or link the file of a picture, as the log says; see `PictureObjects.copy_picture`.
+
+    Raises:
+        DataError: Links cannot be made here.
+        ImageError: The picture cannot be read.
+        OSError: It cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    source = dataset.image_path(position)
+    stored_size, orientation = read_image_header(source)
+    height, width = dataset.sizes[position].tolist()
+    if orientation != 1 and not is_turned_by_exif(stored_size, orientation, (height, width)):
+        name = dataset.file_names[position]
+        log.changed_picture("saved anew without the EXIF turn its objects ignore", name)
+        save_image(path, dataset.image(position))
+    elif log.links_pictures:
+        link(path, source)
+    else:
+        shutil.copyfile(source, path)
+
+
+def link(path: Path, target: Path) -> None:
+    """Make `path` a symbolic link to a picture or a folder of pictures.
+
+    Raises:
+        DataError: The system or the disk allows no links here.
+    """
+    try:
+        path.symlink_to(target.resolve(), target_is_directory=target.is_dir())
+    except OSError as error:
+        raise DataError(
+            f"{path}: pictures cannot be linked here ({error.strerror}): ask for copies "
+            "(--copy, copy=True)"
+        ) from error
 
 
 def pictures_of(dataset: Dataset, log: ExportLog) -> Iterator[PictureObjects]:

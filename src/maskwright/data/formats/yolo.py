@@ -22,7 +22,7 @@ from maskwright.data.formats.pairs import pictures_below
 from maskwright.data.formats.rings import one_ring
 from maskwright.errors import AnnotationError, MissingExtraError
 
-__all__ = ["read", "sniff", "write"]
+__all__ = ["polygon_of_line", "read", "sniff", "write", "yaml_class_names"]
 
 _SPLITS = ("train", "val", "test")
 # Tools round: a share may miss the picture's edge by this much.
@@ -44,12 +44,15 @@ def read(source: Source, options: ReadOptions) -> Imported:
     """
     path = _yaml_file(source) or source.path
     content = _load_yaml(path)
-    collector = Collector(path, crowd=options.crowd, class_names=_class_names(path, content))
+    collector = Collector(
+        path, crowd=options.crowd, faults=options.faults, class_names=_class_names(path, content)
+    )
     names = list(_class_names(path, content))
     root = path.parent if options.images is None else options.images
     for picture in _pictures(path, content, root):
-        image = collector.add_image(picture.relative_to(root).as_posix(), picture_size(picture))
-        _read_lines(_label_file(picture, root), image, names, collector)
+        with collector.entry():
+            image = collector.add_image(picture.relative_to(root).as_posix(), picture_size(picture))
+            _read_lines(_label_file(picture, root), image, names, collector)
     return Imported(*collector.finish(), root, path)
 
 
@@ -154,26 +157,61 @@ def _read_lines(path: Path, image: int, names: list[str], collector: Collector) 
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     except ValueError as error:
         raise AnnotationError(f"{path}: not text ({error})") from error
-    sides = np.array(collector.size_of(image)[::-1], np.float64)
     for number, line in enumerate(lines, 1):
         words = line.split()
         if not words:
             continue
-        where = f"{path}, line {number}"
-        name = _class_of(words[0], names, where)
-        shares = np.array(_shares(words[1:], where))
-        if len(shares) == 4:
-            collector.report.changed("a box only: its mask is the box", where)
-            (x, y), (width, height) = shares.reshape(2, 2)
-            left, top, right, bottom = x - width / 2, y - height / 2, x + width / 2, y + height / 2
-            shares = np.array([left, top, right, top, right, bottom, left, bottom])
-        collector.add_polygons(image, name, [(shares.reshape(-1, 2) * sides).reshape(-1).tolist()])
+        with collector.entry(image):
+            _read_line(words, image, names, f"{path}, line {number}", collector)
 
 
-def _class_of(word: str, names: list[str], where: str) -> str:
+def _read_line(
+    words: list[str], image: int, names: list[str], where: str, collector: Collector
+) -> None:
+    if len(words) == 5:
+        collector.report.changed("a box only: its mask is the box", where)
+    label, ring = polygon_of_line(words, names, collector.size_of(image), where)
+    collector.add_polygons(image, names[label], [ring])
+
+
+def yaml_class_names(path: Path) -> list[str]:
+    """Return the class names that a data.yaml lists, by index.
+
+    Raises:
+        AnnotationError: It has no names.
+        MissingExtraError: PyYAML is not installed.
+    """
+    return _class_names(path, _load_yaml(path))
+
+
+def polygon_of_line(
+    words: list[str], names: list[str], size: tuple[int, int], where: str
+) -> tuple[int, list[float]]:
+    """Return the label of a line and its polygon [x1, y1, x2, y2, ...] in pixels.
+
+    Args:
+        words: Class and shares; four shares are a box.
+        names: The classes.
+        size: Height and width of the picture.
+        where: File and line, for messages.
+
+    Raises:
+        AnnotationError: An unknown class, or shares that are no polygon in the picture.
+    """
+    label = _class_of(words[0], names, where)
+    shares = np.array(_shares(words[1:], where))
+    if len(shares) == 4:
+        (x, y), (width, height) = shares.reshape(2, 2)
+        left, top, right, bottom = x - width / 2, y - height / 2, x + width / 2, y + height / 2
+        shares = np.array([left, top, right, top, right, bottom, left, bottom])
+    sides = np.array(size[::-1], np.float64)
+    return label, (shares.reshape(-1, 2) * sides).reshape(-1).tolist()
+
+
+def _class_of(word: str, names: list[str], where: str) -> int:
     if not word.isascii() or not word.isdigit() or len(word) > 9 or int(word) >= len(names):
         raise AnnotationError(f"{where}: class {word!r:.40}, wanted 0 to {len(names) - 1}")
-    return names[int(word)]
+    return int(word)
 
 
 def _shares(words: list[str], where: str) -> list[float]:
