@@ -18,13 +18,11 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from maskwright.data.images import read_image
+from maskwright.data.tiff_pages import Box
 from maskwright.errors import ImageError
 from maskwright.structures import Size
 
 __all__ = ["ArrayWindows", "Box", "PictureWindows", "open_windows"]
-
-Box = tuple[int, int, int, int]
-"""(x1, y1, x2, y2) in pixels, ends exclusive."""
 
 _TIFF_SUFFIXES = (".tif", ".tiff")
 
