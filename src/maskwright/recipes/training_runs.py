@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from maskwright.data import open_dataset, split_dataset
+from maskwright.data import PictureRule, open_dataset, split_dataset
 from maskwright.devices import choose_device
 from maskwright.errors import ConfigError, DataError, TrainingError
 from maskwright.files import write_json
@@ -45,6 +45,7 @@ def train(
     backbone: str | None = None,
     preset: Preset | None = None,
     weights: str | None = None,
+    pictures: PictureRule = "auto",
     num_steps: int | None = None,
     minutes: float | None = None,
     seed: int = 0,
@@ -67,6 +68,10 @@ def train(
         backbone: "resnet18" to "resnet101" or a timm name; None by the preset.
         preset: "tiny", "fast" or "best"; None takes "best" with a GPU, else "fast".
         weights: Where the backbone starts: "none", "package", "download" or a file.
+        pictures: What the model takes. "auto": RGB of 8 bits where that loses nothing but alpha,
+            else all channels as they are stored (16 bits, floats, stacks), scaled by the mean and
+            the standard deviation of each channel over the training pictures. "rgb": RGB of 8
+            bits, see `read_image`; "stored": as stored, alpha too.
         num_steps: Length in optimiser steps; with neither this nor `minutes`, by the data.
         minutes: Length by the clock; whichever ends first.
         seed: Of the split, weights, order and augmentation.
@@ -92,6 +97,7 @@ def train(
     parts = open_parts(source)
     recipe = choose_recipe(
         data_facts(parts.train),
+        pixels=parts.measure_pixels(pictures),
         task=task,
         model=model,
         backbone=backbone,

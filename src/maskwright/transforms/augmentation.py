@@ -44,7 +44,7 @@ class Augmentation:
         contrast: Likewise.
         saturation: Likewise.
         hue: Largest change either way, in turns, 0 to 0.5.
-        fill: RGB of what comes in from outside the picture.
+        fill: What comes in from outside the picture, a value per channel; its mean as a rule.
 
     Raises:
         ConfigError: A value outside its range.
@@ -60,7 +60,7 @@ class Augmentation:
     contrast: float = 0.0
     saturation: float = 0.0
     hue: float = 0.0
-    fill: tuple[int, int, int] = FILL
+    fill: tuple[float, ...] = FILL
 
     def __post_init__(self) -> None:
         tops = {

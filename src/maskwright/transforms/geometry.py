@@ -10,12 +10,13 @@ OpenCV puts the centre of the first pixel at (0, 0): `warp_image` shifts by half
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64, UInt8
+from jaxtyping import Float64, Int64, Shaped
 
 from maskwright.structures import Instances, Size
 
@@ -65,12 +66,12 @@ def rotate(degrees: float, centre: tuple[float, float]) -> Matrix:
 
 
 def warp_image(
-    image: UInt8[np.ndarray, "h w 3"],
+    image: Shaped[np.ndarray, "h w c"],
     matrix: Matrix,
     image_size: Size,
     *,
-    fill: tuple[int, int, int] = FILL,
-) -> UInt8[np.ndarray, "H W 3"]:
+    fill: Sequence[float] = FILL,
+) -> Shaped[np.ndarray, "H W c"]:
     """Resample a picture once, bilinearly, without antialiasing.
 
     Prediction resizes bilinearly without antialiasing too, so a network meets the same aliasing
@@ -78,22 +79,26 @@ def warp_image(
     near the border are those of the border pixels, never mixed with `fill`.
 
     Args:
-        image: The source picture.
+        image: The source picture; uint8, uint16 or float32.
         matrix: Source to target; invertible.
         image_size: (height, width) of the target.
-        fill: RGB outside the source.
+        fill: Values outside the source, one per channel.
     """
     height, width = image_size
     if (whole := _resize_whole(image, matrix, image_size)) is not None:
         return whole
     target_to_source = translate(-0.5, -0.5) @ np.linalg.inv(matrix) @ translate(0.5, 0.5)
-    warped: np.ndarray = cv2.warpAffine(
-        image,
-        target_to_source[:2],
-        (width, height),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+    parts = [
+        cv2.warpAffine(
+            part,
+            target_to_source[:2],
+            (width, height),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        ).reshape(height, width, part.shape[2])
+        for part in _threes(image)
+    ]
+    warped: np.ndarray = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
     starts, stops = _inside(matrix, image.shape[:2], image_size)
     if starts.any() or (stops < width).any():
         for row, start, stop in zip(warped, starts.tolist(), stops.tolist(), strict=True):
@@ -134,9 +139,23 @@ def warp_instances(targets: Instances, matrix: Matrix, image_size: Size) -> Inst
     )
 
 
+def _threes(image: Shaped[np.ndarray, "h w c"]) -> list[np.ndarray]:
+    """Return the picture in parts of three channels or one.
+
+    OpenCV 5 warps 1, 3 and 4 channels exactly and others by a coarse table (4 grey levels off).
+    """
+    channels = image.shape[2]
+    if channels in (1, 3):
+        return [image]
+    whole = channels // 3 * 3
+    threes = [image[:, :, c : c + 3] for c in range(0, whole, 3)]
+    singles = [image[:, :, c : c + 1] for c in range(whole, channels)]
+    return [np.ascontiguousarray(part) for part in threes + singles]
+
+
 def _resize_whole(
-    image: UInt8[np.ndarray, "h w 3"], matrix: Matrix, image_size: Size
-) -> UInt8[np.ndarray, "H W 3"] | None:
+    image: Shaped[np.ndarray, "h w c"], matrix: Matrix, image_size: Size
+) -> Shaped[np.ndarray, "H W c"] | None:
     """Take the quicker way (3 times, measured) where the picture just fills the target.
 
     It may differ from the other way by one grey level. None where the map is another one.
@@ -154,7 +173,9 @@ def _resize_whole(
     flips = {(True, True): -1, (True, False): 1, (False, True): 0}.get((x1 > x2, y1 > y2))
     if flips is not None:
         resized = cv2.flip(resized, flips)
-    return image.copy() if resized is image else resized
+    if resized is image:
+        return image.copy()
+    return resized.reshape(*image_size, image.shape[2])  # OpenCV drops a single channel
 
 
 def _inside(

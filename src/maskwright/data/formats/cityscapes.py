@@ -103,7 +103,7 @@ def write(dataset: Dataset, folder: Path, log: ExportLog) -> None:
     maps.mkdir(parents=True)
     for full in pictures_of(dataset, log):
         picture = without_overlaps(full, log)
-        stem, suffix = picture.stem, Path(picture.name).suffix
+        stem, suffix = picture.stem, Path(picture.file_name).suffix
         target = folder / _PICTURES / "all" / "pictures" / f"{stem}_{_PICTURES}{suffix}"
         picture.copy_picture(target, log)
         values, kept = _values(picture, ids, log)

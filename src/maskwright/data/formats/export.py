@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,9 +14,10 @@ from urllib.parse import quote
 import numpy as np
 
 from maskwright.data.dataset import Dataset
-from maskwright.data.images import is_turned_by_exif, read_image_header
+from maskwright.data.images import is_turned_by_exif, split_page
 from maskwright.data.report import Finding, ImportReportBuilder
-from maskwright.data.saving import save_image
+from maskwright.data.saving import save_image, save_stored
+from maskwright.data.stored_pictures import look_at_picture, read_stored
 from maskwright.masks import Masks
 
 if TYPE_CHECKING:
@@ -156,7 +158,7 @@ class PictureObjects:
     @property
     def file_name(self) -> str:
         """Return the stem with the suffix of the picture."""
-        return self.stem + os.path.splitext(self.name)[1]
+        return self.stem + split_page(self.name)[0].suffix
 
     def where(self, k: int) -> str:
         """Name object `k` in a report."""
@@ -189,8 +191,13 @@ class PictureObjects:
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         source = self.dataset.image_path(self.position)
-        stored_size, orientation = read_image_header(source)
-        if orientation != 1 and not is_turned_by_exif(stored_size, orientation, self.size):
+        stored = look_at_picture(source)
+        if split_page(source)[1] is not None:
+            log.changed_picture("a page of a stack saved as a picture of its own", self.name)
+            save_stored(path, read_stored(source, expected_size=self.size))
+        elif stored.orientation != 1 and not is_turned_by_exif(
+            stored.size, stored.orientation, self.size
+        ):
             log.changed_picture("saved anew without the EXIF turn its objects ignore", self.name)
             save_image(path, self.dataset.image(self.position))
         else:
@@ -228,14 +235,13 @@ def file_stems(names: tuple[str, ...]) -> list[str]:
     >>> file_stems(("a/x.png", "b.jpg", "b.png"))
     ['a_x', 'b_jpg', 'b_png']
     """
+    names = tuple(_page_as_file(name) for name in names)
     own = [os.path.splitext(name.replace("\\", "/").rpartition("/")[2])[0] for name in names]
     if len(set(own)) == len(own):
         return own
     flat = [name.replace("\\", "/").removeprefix("./").replace("/", "_") for name in names]
     stems = [os.path.splitext(name)[0] for name in flat]
-    clashing = (
-        {stem for stem in stems if stems.count(stem) > 1} if len(set(stems)) < len(stems) else set()
-    )
+    clashing = {stem for stem, count in Counter(stems).items() if count > 1}
     taken: set[str] = set()
     result = []
     for name, stem in zip(flat, stems, strict=True):
@@ -245,6 +251,12 @@ def file_stems(names: tuple[str, ...]) -> list[str]:
         taken.add(wanted)
         result.append(wanted)
     return result
+
+
+def _page_as_file(name: str) -> str:
+    """Return "a-3.tif" for "a.tif[3]", other names as they are."""
+    path, page = split_page(name)
+    return name if page is None else path.with_stem(f"{path.stem}-{page}").as_posix()
 
 
 def folder_name(class_name: str) -> str:
