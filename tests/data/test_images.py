@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 from maskwright.data.images import is_turned_by_exif, read_image, read_image_header
-from maskwright.errors import ImageError
+from maskwright.errors import ImageError, ReducedDepthWarning
+
+pytestmark = pytest.mark.filterwarnings("ignore:16 bits per channel")  # one test asserts it
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 
@@ -27,6 +29,13 @@ def test_rgb_pictures_come_as_they_are_and_writable(tmp_path: Path) -> None:
     assert image.flags.writeable
     assert image.flags.c_contiguous
     np.testing.assert_array_equal(image, PIXELS)
+
+
+@pytest.mark.filterwarnings("default")
+def test_cutting_16_bits_to_8_is_never_silent(tmp_path: Path) -> None:
+    Image.fromarray(np.full((6, 9), 40_000, np.uint16)).save(tmp_path / "a.png")
+    with pytest.warns(ReducedDepthWarning, match="16 bits per channel are scaled"):
+        read_image(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

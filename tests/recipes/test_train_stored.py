@@ -63,7 +63,13 @@ def _convert(discs: Path, folder: Path, form: Callable[[np.ndarray], np.ndarray]
 
 
 def _train(data: Path, out: Path, **options: Any) -> TrainedRun:
-    known = {"preset": "tiny", "weights": "none", "quiet": True, "overrides": _SMALL, "num_steps": 2}
+    known = {
+        "preset": "tiny",
+        "weights": "none",
+        "quiet": True,
+        "overrides": _SMALL,
+        "num_steps": 2,
+    }
     return train(data, out=out, **(known | options))
 
 

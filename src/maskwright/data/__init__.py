@@ -5,7 +5,7 @@ from __future__ import annotations
 from maskwright.data.coco_writer import write_coco_dataset
 from maskwright.data.converting import Conversion, convert
 from maskwright.data.dataset import Dataset
-from maskwright.data.images import IMAGE_SUFFIXES, read_image
+from maskwright.data.images import IMAGE_SUFFIXES, read_image, split_page
 from maskwright.data.loader import Loader, Transform
 from maskwright.data.opening import open_annotations, open_dataset
 from maskwright.data.pixel_format import (
@@ -19,7 +19,7 @@ from maskwright.data.pixel_format import (
 from maskwright.data.report import Finding, ImportReport
 from maskwright.data.saving import encode_image, save_image
 from maskwright.data.split import split_dataset
-from maskwright.data.stored_pictures import look_at_picture, read_stored
+from maskwright.data.stored_pictures import is_page, look_at_picture, pages_of, read_stored
 from maskwright.data.windows import ArrayWindows, PictureWindows, open_windows
 
 __all__ = [
@@ -38,15 +38,18 @@ __all__ = [
     "check_pixels",
     "convert",
     "encode_image",
+    "is_page",
     "look_at_picture",
     "measure_pixel_format",
     "open_annotations",
     "open_dataset",
     "open_windows",
+    "pages_of",
     "read_image",
     "read_picture",
     "read_stored",
     "save_image",
     "split_dataset",
+    "split_page",
     "write_coco_dataset",
 ]

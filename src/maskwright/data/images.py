@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import Int64, Integer, UInt8
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from maskwright.errors import ImageError
+from maskwright.errors import ImageError, ReducedDepthWarning
 
 __all__ = [
     "DECODE_ERRORS",
@@ -217,7 +217,17 @@ def top_of_16_bit(highest: int) -> int:
 
 
 def scale_16_bit(values: np.ndarray, top: int) -> np.ndarray:
-    """Return values from 0 to `top` as 0 to 255, uint8, rounded."""
+    """Return values from 0 to `top` as 0 to 255, uint8, rounded.
+
+    Warns with `ReducedDepthWarning`, which Python shows once.
+    """
+    warnings.warn(
+        "16 bits per channel are scaled to RGB of 8 bits: differences below a level of 8 bits are "
+        "lost. maskwright.data.read_stored keeps them, and so do models that were trained on such "
+        "pictures",
+        ReducedDepthWarning,
+        stacklevel=2,
+    )
     scaled: np.ndarray = np.rint(values * np.float32(255 / top)).astype(np.uint8)
     return scaled
 

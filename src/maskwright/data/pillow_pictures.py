@@ -90,8 +90,9 @@ def read_with_pillow(path: Path, page: int | None) -> np.ndarray:
         try:
             if page is not None:
                 image.seek(page)
+            is_cut = has_16_bit_colour(image)  # known until the pixels are loaded
             image.load()
-            if has_16_bit_colour(image):
+            if is_cut and image.mode != "I;16":
                 return _read_16_bit_colour(path, _MODES.get(image.mode, (3, False))[0])
             if image.mode in _MODES or image.mode == "F" or image.mode.startswith("I"):
                 pixels = np.asarray(image)

@@ -33,6 +33,7 @@ from maskwright.data.pillow_pictures import (
     describe_with_pillow,
     read_with_pillow,
 )
+from maskwright.data.tiff_pages import TIFF_ERRORS
 from maskwright.data.tiff_stacks import TiffStack
 from maskwright.errors import ImageError
 from maskwright.structures import Size
@@ -44,7 +45,9 @@ __all__ = [
     "StoredPicture",
     "Values",
     "as_stored_values",
+    "is_page",
     "look_at_picture",
+    "pages_of",
     "read_stored",
 ]
 
@@ -73,6 +76,29 @@ def look_at_picture(path: str | Path) -> StoredPicture:
             return describe_with_pillow(image)
         except DECODE_ERRORS as error:
             raise unreadable(Path(path), error) from error
+
+
+def is_page(path: str | Path) -> bool:
+    """Whether a name such as "x.tif[3]" means a page of a file that is there."""
+    file_path, page = split_page(path)
+    return page is not None and file_path.is_file()
+
+
+def pages_of(path: str | Path) -> list[Path]:
+    """Return the names of all pages of a TIFF file, as pictures of their own.
+
+    Raises:
+        ImageError: It is no TIFF file.
+    """
+    import tifffile
+
+    path = Path(path)
+    try:
+        with tifffile.TiffFile(path) as file:
+            count = len(file.pages)
+    except (tifffile.TiffFileError, *TIFF_ERRORS) as error:
+        raise ImageError(f"{path}: no TIFF file whose pages could be named ({error})") from error
+    return [path.with_name(f"{path.name}[{page}]") for page in range(count)]
 
 
 def read_stored(

@@ -41,6 +41,7 @@ TIFF_ERRORS = (
     ZeroDivisionError,
     AttributeError,
     NotImplementedError,
+    ImportError,  # a decoder that this Python does not bring (Zstandard before 3.14)
     struct.error,
     zlib.error,
     lzma.LZMAError,

@@ -155,7 +155,9 @@ class TiffStack:
         self._pages = [pages[k] for k in kept]
         first = self._pages[0]
         is_known = first.photometric in (_GREY, _RGB) or first.dtype != np.uint8
-        is_cut = len(self._pages) > 1 or first.dtype != np.uint8 or first.samplesperpixel > 3
+        is_cut = (
+            len(self._pages) > 1 or first.dtype != np.uint8 or first.samplesperpixel not in (1, 3)
+        )
         self.is_for_us = bool(
             is_known and is_cut and first.bitspersample in (8, 16, 32, 64) and first.imagedepth == 1
         )
@@ -180,6 +182,8 @@ def _form(page: Any) -> tuple[object, ...]:
 
 def _is_damage(error: Exception) -> bool:
     """Whether it is not that tifffile lacks a decoder."""
+    if isinstance(error, ImportError):
+        return False
     return not (isinstance(error, ValueError) and "requires the 'imagecodecs'" in str(error))
 
 
