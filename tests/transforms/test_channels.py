@@ -29,7 +29,14 @@ def test_a_channel_is_warped_as_it_would_be_alone(how: str, channels: int, dtype
     assert warped.dtype == dtype
     for channel in range(channels):
         alone = warp_image(image[:, :, channel : channel + 1], matrix, size, fill=(channel,))
-        np.testing.assert_array_equal(warped[:, :, channel], alone[:, :, 0])
+        # OpenCV resizes several channels with other instructions: the last digit may differ
+        last_digit = 1e-3 if dtype == np.float32 else 1
+        np.testing.assert_allclose(
+            warped[:, :, channel].astype(float),
+            alone[:, :, 0].astype(float),
+            rtol=0,
+            atol=last_digit,
+        )
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])

@@ -20,8 +20,8 @@ def find_sources(sources: Sequence[str | os.PathLike[str]]) -> list[Path]:
 
     A file is itself. A folder gives the pictures in it and below it, sorted, hidden ones left out.
     A pattern with * ? [ or ** gives the pictures that match, sorted; a file whose name holds such
-    a sign is taken as the file. Of a TIFF stack, "x.tif[3]" is page 3, counted from 0, and "x.tif[*]"
-    every page. No sources give no pictures.
+    a sign is taken as the file. Of a TIFF stack, "x.tif[3]" is page 3, counted from 0, and
+    "x.tif[*]" every page. No sources give no pictures.
 
     Raises:
         DataError: A source that does not exist, or a folder or pattern without pictures.
