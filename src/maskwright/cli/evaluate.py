@@ -38,6 +38,7 @@ def evaluate(
     score_threshold: float = 0.5,
     weights: str | None = None,
     device: str | None = None,
+    follow_links: Annotated[bool, Parameter(negative="")] = False,
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Score a model, or the results of any tool, with COCO's numbers at the original size.
@@ -60,6 +61,7 @@ def evaluate(
         score_threshold: For cells: found objects below it are left out.
         weights: For torchvision/NAME models: a file, or download.
         device: cpu, cuda or mps. By default the best there is.
+        follow_links: Follow symbolic links that lead out of the folder of the data.
         json_: Print the numbers as JSON, and nothing else.
     """
     if data is None:
@@ -74,7 +76,9 @@ def evaluate(
         found = predictions
     else:
         assert model is not None
-        predictor, dataset = _open(model, data, images, subset, weights, device)
+        predictor, dataset = _open(
+            model, data, images, subset, weights, device, follow_links=follow_links
+        )
         if semantic or not predictor.finds_objects:
             _print([_score_class_maps(predictor, dataset, quiet=json_)], as_json=json_)
             return 0
@@ -97,12 +101,14 @@ def _open(
     subset: str | None,
     weights: str | None,
     device: str | None,
+    *,
+    follow_links: bool,
 ) -> tuple[Predictor, Dataset]:
     from maskwright.data import open_dataset
     from maskwright.inference import load
 
     predictor = load(model, weights=weights, device=device)
-    dataset = open_dataset(data, images=images)
+    dataset = open_dataset(data, images=images, follow_links=follow_links)
     if subset is not None:
         run = Path(model) if Path(model).is_dir() else Path(model).parent
         dataset = _subset(dataset, run / "split.json", subset)

@@ -31,6 +31,7 @@ def train(
     minutes: float | None = None,
     seed: int = 0,
     device: str | None = None,
+    follow_links: Annotated[bool, Parameter(negative="")] = False,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
@@ -64,6 +65,7 @@ def train(
         minutes: Length by the clock.
         seed: Of split, weights, order and augmentation.
         device: cpu, cuda or mps. By default the best there is.
+        follow_links: Follow symbolic links that lead out of the folder of the data.
         set_: Set an option of the recipe: name=value.
         json_: Print the scores as JSON, and nothing else.
     """
@@ -92,6 +94,7 @@ def train(
             seed=seed,
             overrides=parse_overrides(set_),
             device=device,
+            follow_links=follow_links,
             quiet=json_,
         )
     if json_:

@@ -27,6 +27,8 @@ BOX_TOLERANCE = 1.0
 # A full mask takes a run per column: this bounds what one annotation can cost.
 _MAX_SIDE = 2**20
 _POINTS_WANTED = 3
+# The most that masks take, in pixels.
+_FARTHEST = 2**28
 
 
 class IndexBuilder:
@@ -201,7 +203,8 @@ def _check_polygons(index: AnnotationIndex) -> None:
             f"remove it or draw it anew"
         )
         _refuse(index, item, problem)
-    bad = np.flatnonzero(~np.isfinite(index.coordinates))
+    # Also true of NaN. Farther out, areas would overflow.
+    bad = np.flatnonzero(~(np.abs(index.coordinates) < _FARTHEST))
     if len(bad):
         ring = int(np.searchsorted(index.coordinate_offsets, bad[0], side="right")) - 1
         _refuse(

@@ -46,6 +46,7 @@ def convert(
     images: str | Path | None = None,
     crowd: CrowdRule = "ignore",
     strict: bool = False,
+    follow_links: bool = False,
 ) -> Conversion:
     """Write annotated pictures in another format.
 
@@ -59,6 +60,7 @@ def convert(
         images: The folder of the pictures, if it is not where it is looked for.
         crowd: What becomes of crowds, as for `open_dataset`.
         strict: Refuse to write if any object would change or be left out.
+        follow_links: Follow links out of the dataset's folder, as for `open_dataset`.
 
     Raises:
         ConfigError: A format that is not known or not written.
@@ -72,7 +74,9 @@ def convert(
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out}: is not an empty folder; name a new one, or empty it")
-    dataset = open_dataset(data, images=images, crowd=crowd, format=format)
+    dataset = open_dataset(
+        data, images=images, crowd=crowd, format=format, follow_links=follow_links
+    )
     partial = out.absolute().with_name(f".{out.absolute().name}.{os.getpid()}.partial")
     log = ExportLog()
     try:

@@ -51,6 +51,7 @@ def train(
     seed: int = 0,
     overrides: Mapping[str, Any] | None = None,
     device: str | None = None,
+    follow_links: bool = False,
     quiet: bool = False,
 ) -> TrainedRun:
     """Train a model on annotated pictures and score it; only `data` and `out` are needed.
@@ -77,6 +78,7 @@ def train(
         seed: Of the split, weights, order and augmentation.
         overrides: Options of the recipe by dotted name, `{"model.short_side": 320}`.
         device: "cpu", "cuda", "mps"; None takes the best there is.
+        follow_links: Follow links out of the data's folder, as for `open_dataset`.
         quiet: Show nothing; otherwise the import report, the recipe and the progress go to
             standard error.
 
@@ -93,6 +95,7 @@ def train(
         "validation": None if validation is None else str(Path(validation).resolve()),
         "images": None if images is None else str(Path(images).resolve()),
         "seed": seed,
+        "follow_links": follow_links,
     }
     parts = open_parts(source)
     recipe = choose_recipe(
@@ -158,13 +161,15 @@ def open_parts(source: Mapping[str, Any]) -> Parts:
     Raises:
         DataError: The data cannot be read, or has too few pictures to split.
     """
-    data = open_dataset(source["data"], images=source["images"])
+    follow_links = source.get("follow_links", False)
+    data = open_dataset(source["data"], images=source["images"], follow_links=follow_links)
     if source["validation"] is not None:
-        return Parts(train=data, validation=open_dataset(source["validation"]), test=None)
+        validation = open_dataset(source["validation"], follow_links=follow_links)
+        return Parts(train=data, validation=validation, test=None)
     if len(data) < _FEWEST:
         raise DataError(
             f"{source['data']} has {len(data)} pictures, and {_FEWEST} or more are needed to make "
             "training, validation and test pictures of them: annotate more, or give validation"
         )
-    train_part, validation, test = split_dataset(data, seed=source["seed"])
-    return Parts(train=train_part, validation=validation, test=test)
+    train_part, held_out, test = split_dataset(data, seed=source["seed"])
+    return Parts(train=train_part, validation=held_out, test=test)

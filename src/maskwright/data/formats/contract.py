@@ -81,10 +81,12 @@ class ReadOptions:
     Args:
         crowd: The rule for objects marked as a crowd.
         images: The folder of the pictures, where the user named it.
+        follow_links: Whether links may lead out of the dataset's folder.
     """
 
     crowd: CrowdRule = "ignore"
     images: Path | None = None
+    follow_links: bool = False
 
 
 class Imported(NamedTuple):

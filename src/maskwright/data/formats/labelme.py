@@ -13,6 +13,7 @@ import binascii
 import io
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,9 @@ def _picture_name(document: Entry, here: Path, root: Path, options: ReadOptions)
     if options.images is not None:
         return stated.rpartition("/")[2] if leads_outside(stated) else stated
     try:
+        if options.follow_links:  # abspath takes the .. out and leaves links alone
+            place = Path(os.path.abspath(here / stated))
+            return place.relative_to(os.path.abspath(root)).as_posix()
         return (here / stated).resolve().relative_to(root.resolve()).as_posix()
     except (ValueError, OSError):
         raise document.fault(
