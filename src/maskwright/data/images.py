@@ -19,6 +19,7 @@ import re
 import struct
 import warnings
 import zlib
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -219,17 +220,23 @@ def top_of_16_bit(highest: int) -> int:
 def scale_16_bit(values: np.ndarray, top: int) -> np.ndarray:
     """Return values from 0 to `top` as 0 to 255, uint8, rounded.
 
-    Warns with `ReducedDepthWarning`, which Python shows once.
+    The first time in a process it warns with `ReducedDepthWarning`.
     """
+    _warn_of_reduced_depth()
+    scaled: np.ndarray = np.rint(values * np.float32(255 / top)).astype(np.uint8)
+    return scaled
+
+
+@cache
+def _warn_of_reduced_depth() -> None:
+    # Cached: Python's own memory of what was shown is lost with every warnings.catch_warnings.
     warnings.warn(
         "16 bits per channel are scaled to RGB of 8 bits: differences below a level of 8 bits are "
         "lost. maskwright.data.read_stored keeps them, and so do models that were trained on such "
         "pictures",
         ReducedDepthWarning,
-        stacklevel=2,
+        stacklevel=4,
     )
-    scaled: np.ndarray = np.rint(values * np.float32(255 / top)).astype(np.uint8)
-    return scaled
 
 
 def open_picture(path: Path) -> ImageFile.ImageFile:

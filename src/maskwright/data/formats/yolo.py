@@ -99,7 +99,7 @@ def _load_without_aliases(text: bytes) -> Any:
     """Load YAML of plain values; a few lines of aliases of aliases stand for billions of them."""
     import yaml
 
-    class Loader(yaml.SafeLoader):
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
         def compose_node(self, parent: Any, index: Any) -> Any:
             if self.check_event(yaml.AliasEvent):
                 raise yaml.YAMLError("it has aliases, *name, which are refused")
