@@ -47,6 +47,7 @@ def convert(
     crowd: CrowdRule = "ignore",
     strict: bool = False,
     follow_links: bool = False,
+    split: str | None = None,
 ) -> Conversion:
     """Write annotated pictures in another format.
 
@@ -61,6 +62,7 @@ def convert(
         crowd: What becomes of crowds, as for `open_dataset`.
         strict: Refuse to write if any object would change or be left out.
         follow_links: Follow links out of the dataset's folder, as for `open_dataset`.
+        split: The part to read, as for `open_dataset`.
 
     Raises:
         ConfigError: A format that is not known or not written.
@@ -75,7 +77,7 @@ def convert(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out}: is not an empty folder; name a new one, or empty it")
     dataset = open_dataset(
-        data, images=images, crowd=crowd, format=format, follow_links=follow_links
+        data, images=images, crowd=crowd, format=format, follow_links=follow_links, split=split
     )
     partial = out.absolute().with_name(f".{out.absolute().name}.{os.getpid()}.partial")
     log = ExportLog()

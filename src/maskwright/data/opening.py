@@ -16,7 +16,7 @@ from maskwright.data.index import AnnotationIndex
 from maskwright.data.links import refuse_links_outside
 from maskwright.data.report import Finding, ImportReportBuilder
 from maskwright.data.stored_pictures import look_at_picture
-from maskwright.errors import DataError, ImageError
+from maskwright.errors import ConfigError, DataError, ImageError
 
 __all__ = ["open_annotations", "open_dataset"]
 
@@ -31,6 +31,7 @@ def open_dataset(
     check_images: bool = True,
     format: str | None = None,
     follow_links: bool = False,
+    split: str | None = None,
 ) -> Dataset:
     """Open annotated pictures of any known format.
 
@@ -48,11 +49,14 @@ def open_dataset(
         format: The name of the format, where it is not to be found out by looking.
         follow_links: Follow symbolic links that lead out of the folder of the dataset or of its
             pictures. File names that do are always refused; `images` names another folder.
+        split: The part to read, "train", "val" or "test", of YOLO's data.yaml and of Cityscapes,
+            which name parts; None reads all of them as one dataset.
 
     Raises:
         AnnotationError: The annotations contradict themselves or their format.
         ImageError: Pictures are missing, unreadable or of another size than annotated.
         DataError: No annotations were found where they were looked for.
+        ConfigError: `split` for a format that names no parts.
     """
     index, report, folder, annotations = _read(
         path,
@@ -60,6 +64,7 @@ def open_dataset(
             crowd=crowd,
             images=None if images is None else Path(images),
             follow_links=follow_links,
+            split=split,
         ),
         format,
     )
@@ -103,6 +108,10 @@ def _read(path: str | Path, options: ReadOptions, format_name: str | None) -> Im
         chosen = find_format(source) if format_name is None else format_named(format_name)
     except OSError as error:
         raise DataError(f"{error.filename or path}: cannot be read ({error.strerror})") from error
+    if options.split is not None and not chosen.has_splits:
+        raise ConfigError(
+            f"{path}: {chosen.title} names no parts, split={options.split!r} was wanted"
+        )
     try:
         return chosen.read(source, options)
     except OSError as error:  # a missing or unreadable part, a folder where a file was wanted

@@ -20,7 +20,7 @@ from pycocotools import mask as coco_mask
 
 from maskwright.data import Dataset, open_dataset
 from maskwright.data.report import ImportReport
-from maskwright.errors import AnnotationError
+from maskwright.errors import AnnotationError, ConfigError
 from maskwright.masks.brush import encode_brush
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__")  # pycocotools and NumPy 2
@@ -582,6 +582,28 @@ def test_yolos_yaml_in_all_its_forms(tmp_path: Path, form: str) -> None:
     found = _dense(dataset, dataset.file_names.index("images/train/train.jpg"))
     assert _iou(found["dog"], _polygon([5, 40, 30, 42, 28, 70, 12, 66])) > 0.99
     np.testing.assert_array_equal(found["cat"], _polygon([45, 36, 75, 36, 75, 54, 45, 54]))
+
+
+def test_a_part_of_a_yolo_or_cityscapes_dataset_is_opened_by_its_name(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        _picture(tmp_path / "yolo" / "images" / part / f"{part}.jpg")
+        stem = tmp_path / "city" / "leftImg8bit" / part / "ulm" / f"{part}_leftImg8bit.png"
+        _picture(stem)
+        maps = tmp_path / "city" / "gtFine" / part / "ulm"
+        maps.mkdir(parents=True)
+        ids = np.full((_H, _W), 26_000, np.uint16)
+        Image.fromarray(ids).save(maps / f"{part}_gtFine_instanceIds.png")
+    (tmp_path / "yolo" / "data.yaml").write_text(_YAMLS["list of names"])
+    assert open_dataset(tmp_path / "yolo", split="val").file_names == ("images/val/val.jpg",)
+    city = open_dataset(tmp_path / "city", split="train")
+    assert city.file_names == ("train/ulm/train_leftImg8bit.png",)
+    with pytest.raises(AnnotationError, match="has no part 'test'; it has train, val"):
+        open_dataset(tmp_path / "yolo", split="test")
+    with pytest.raises(AnnotationError, match="has no part 'test'; it has train, val"):
+        open_dataset(tmp_path / "city", split="test")
+    _cvat_coco(tmp_path / "coco", crowds=0, singles=1)
+    with pytest.raises(ConfigError, match="COCO json names no parts"):
+        open_dataset(tmp_path / "coco", split="train")
 
 
 def test_lvis_finds_its_pictures_by_their_addresses(tmp_path: Path) -> None:

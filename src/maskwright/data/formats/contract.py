@@ -82,11 +82,13 @@ class ReadOptions:
         crowd: The rule for objects marked as a crowd.
         images: The folder of the pictures, where the user named it.
         follow_links: Whether links may lead out of the dataset's folder.
+        split: The part to read of a format that names parts; None reads all.
     """
 
     crowd: CrowdRule = "ignore"
     images: Path | None = None
     follow_links: bool = False
+    split: str | None = None
 
 
 class Imported(NamedTuple):
@@ -117,6 +119,7 @@ class DataFormat:
         read: Reads it; raises a DataError that names the file and the entry.
         write: Writes a dataset into an empty folder and logs what the format cannot hold; None
             if the format is only read.
+        has_splits: Whether it names parts such as train and val.
     """
 
     name: str
@@ -124,3 +127,4 @@ class DataFormat:
     sniff: Callable[[Source], bool]
     read: Callable[[Source, ReadOptions], Imported]
     write: Callable[[Dataset, Path, ExportLog], None] | None = None
+    has_splits: bool = False

@@ -49,7 +49,7 @@ def read(source: Source, options: ReadOptions) -> Imported:
     collector = Collector(path, crowd=options.crowd, class_names=_class_names(path, content))
     names = list(_class_names(path, content))
     root = path.parent if options.images is None else options.images
-    for picture in _pictures(path, content, root, follow_links=options.follow_links):
+    for picture in _pictures(path, content, root, options):
         image = collector.add_image(picture.relative_to(root).as_posix(), picture_size(picture))
         _read_lines(_label_file(picture, root), image, names, collector)
     return Imported(*collector.finish(), root, path)
@@ -121,14 +121,19 @@ def _class_names(path: Path, content: dict[str, Any]) -> list[str]:
     return [str(name) for name in names]
 
 
-def _pictures(path: Path, content: dict[str, Any], root: Path, *, follow_links: bool) -> list[Path]:
+def _pictures(path: Path, content: dict[str, Any], root: Path, options: ReadOptions) -> list[Path]:
     found: dict[Path, None] = {}
-    for split in _SPLITS:
+    known = [split for split in _SPLITS if content.get(split)]
+    if options.split is not None and options.split not in known:
+        raise AnnotationError(
+            f"{path}: has no part {options.split!r}; it has {', '.join(known) or 'none'}"
+        )
+    for split in known if options.split is None else [options.split]:
         entries = content.get(split)
         for entry in entries if isinstance(entries, list) else [entries] * (entries is not None):
             if not isinstance(entry, str) or "\0" in entry:
                 raise AnnotationError(f"{path}: {split} is {entry!r:.60}, wanted a folder")
-            where = _Places(path, root, follow_links)
+            where = _Places(path, root, options.follow_links)
             place = where.find(content.get("path"), entry)
             listed = pictures_below(place) if place.is_dir() else _listed(place, where)
             found |= dict.fromkeys(listed)
