@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import random
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -331,3 +335,37 @@ def test_a_strip_that_unpacks_to_gigabytes_is_refused(tmp_path: Path) -> None:
         )
     with pytest.raises(ImageError, match="unpacks to more than"):
         read_stored(tmp_path / "a.tif")
+
+
+_SOURCES = ["deflate", "tiles", "planes", "plain", "pages", "png"]
+
+
+@pytest.mark.filterwarnings("ignore")  # tifffile and Pillow warn of damaged files
+@pytest.mark.parametrize("source", _SOURCES)
+def test_mutated_stored_pictures_are_read_or_refused_by_our_error(
+    tmp_path: Path, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10**6)  # mutated sizes cost time
+    monkeypatch.setattr(logging.getLogger("tifffile"), "disabled", True)
+    path = tmp_path / ("a.png" if source == "png" else "a.tif")
+    if source == "png":
+        cv2.imwrite(str(path), _values((6, 9, 3), np.uint16))
+    elif source == "pages":
+        tifffile.imwrite(path, _values((3, 6, 9), np.uint16), photometric="minisblack")
+    else:
+        _write(path, _values((37, 53, 5), np.float32), source)
+    whole = path.read_bytes()
+    rng = random.Random(0)
+    for _ in range(int(os.environ.get("MASKWRIGHT_FUZZ", "60"))):
+        data = bytearray(whole)
+        for _ in range(rng.choice((1, 2, 8))):
+            # most of what a file says of itself stands at its head
+            last = len(data) if rng.random() < 0.3 else min(len(data), 400)
+            data[rng.randrange(last)] = rng.randrange(256)
+        path.write_bytes(data[: rng.randrange(len(data))] if rng.random() < 0.1 else data)
+        with suppress(ImageError):
+            stored = look_at_picture(path)
+            image = read_stored(path)
+            assert image.shape[2] == stored.channels
+            with open_windows(path, PixelFormat.unscaled(stored)) as windows:
+                windows.read((0, 0, 1, 1))

@@ -53,6 +53,9 @@ _KEPT_BYTES = 64 * 2**20
 
 _UNCOMPRESSED, _OLD_JPEG, _JPEG, _DEFLATE, _LZMA = 1, 6, 7, (8, 32946, 50013), 34925
 
+_LARGEST_CHUNK = 256 * 2**20
+"""What a strip or tile may hold even if its picture is smaller."""
+
 _HARMLESS_BYTES = 64 * 2**20
 """What a chunk may unpack to without being looked at first."""
 _MOST_PER_BYTE = {**dict.fromkeys(_DEFLATE, 1032), _LZMA: 10_000}
@@ -186,8 +189,12 @@ def can_be_decoded(page: Any) -> bool:
 def _decode(page: Any, number: int) -> np.ndarray:
     """Read and decode one chunk: what of it lies inside the picture, (h, w, samples)."""
     handle = page.parent.filehandle
-    handle.seek(page.dataoffsets[number])
     count = page.databytecounts[number]
+    if page.dataoffsets[number] + count > handle.size:  # before room is made for it
+        raise ValueError(f"strip or tile {number} reaches beyond the file")
+    if _room(page) > max(_LARGEST_CHUNK, 4 * page.nbytes):
+        raise ValueError(f"its strips or tiles are said to be of {_room(page)} bytes each")
+    handle.seek(page.dataoffsets[number])
     stored = handle.read(count) if count else None
     if stored is not None and len(stored) < count:
         raise ValueError(f"ends within strip or tile {number}")
@@ -200,13 +207,21 @@ def _decode(page: Any, number: int) -> np.ndarray:
     return decoded
 
 
+def _room(page: Any) -> int:
+    """Bytes of a whole strip or tile, unpacked."""
+    if page.is_tiled:
+        rows, columns = page.tilelength, page.tilewidth
+    else:
+        rows, columns = min(page.rowsperstrip, page.imagelength), page.imagewidth
+    samples = 1 if page.planarconfig == 2 else page.samplesperpixel
+    return int(rows) * int(columns) * int(samples) * int(page.dtype.itemsize)
+
+
 def _refuse_bombs(page: Any, stored: bytes, number: int) -> None:
     """Raise a ValueError for a chunk that unpacks to much more than its page has room for."""
     if len(stored) * _MOST_PER_BYTE.get(page.compression, 1) <= _HARMLESS_BYTES:
         return
-    rows, columns = page.chunks[:2] if page.planarconfig != 2 else page.chunks[-2:]
-    samples = 1 if page.planarconfig == 2 else page.samplesperpixel
-    room = max(rows * columns * samples * page.dtype.itemsize, _HARMLESS_BYTES)
+    room = max(_room(page), _HARMLESS_BYTES)
     if page.compression == _LZMA:
         unpacked = lzma.LZMADecompressor(memlimit=room + 2**28).decompress(stored, room + 1)
     else:
