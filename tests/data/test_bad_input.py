@@ -32,8 +32,6 @@ from maskwright.data import (
 from maskwright.data.images import read_label_image, read_rgb_numbers
 from maskwright.errors import AnnotationError, DataError, ImageError
 
-pytestmark = pytest.mark.filterwarnings("ignore:16 bits per channel")
-
 _HUGE = 100_000
 
 

@@ -13,8 +13,6 @@ from maskwright.data import images
 from maskwright.data.images import is_turned_by_exif, read_image, read_image_header
 from maskwright.errors import ImageError, ReducedDepthWarning
 
-pytestmark = pytest.mark.filterwarnings("ignore:16 bits per channel")  # one test asserts it
-
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 
 

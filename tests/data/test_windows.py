@@ -15,8 +15,6 @@ from maskwright.data.tiff_windows import TiffWindows
 from maskwright.data.windows import ArrayWindows, open_windows
 from maskwright.errors import ImageError
 
-pytestmark = pytest.mark.filterwarnings("ignore:16 bits per channel")  # one test asserts it
-
 _LAYOUTS: dict[str, dict[str, Any]] = {
     "one piece": {},
     "strips": {"rowsperstrip": 7},
