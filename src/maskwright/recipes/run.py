@@ -102,6 +102,7 @@ def run_recipe(
         TrainingError: Non-finite losses, or a state that does not fit.
     """
     processes = processes or Processes()
+    parts = parts.with_pixels(recipe.model.pixels)
     training = MovingParts(folder, recipe, parts, device, processes, before_resize)
     if is_resumed:
         training.go_on()

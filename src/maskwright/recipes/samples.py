@@ -31,6 +31,8 @@ def sample_sheet(
     Pictures with objects, evenly spread; all pictures where none has any. Found objects with a
     score of 0.5 and more are drawn.
     """
+    formats = [predictor.pixel_format for predictor in predictors.values()]
+    dataset = dataset.with_pixels(formats[0] if formats else None)  # trained alike, on one format
     occupied = np.unique(dataset.object_image)
     pool = occupied if len(occupied) else np.arange(len(dataset))
     chosen = pool[np.linspace(0, len(pool) - 1, min(len(pool), _NUM_SAMPLES)).round().astype(int)]
