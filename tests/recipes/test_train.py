@@ -24,7 +24,7 @@ from maskwright.errors import (
     TrainingError,
 )
 from maskwright.model import load_checkpoint, read_checkpoint_header
-from maskwright.recipes import predict_dataset, resume, score_model, train
+from maskwright.recipes import between_steps, predict_dataset, resume, score_model, train
 from maskwright.recipes.training_runs import open_parts
 from maskwright.structures import Sample
 from maskwright.transforms import AUGMENTATIONS
@@ -57,6 +57,7 @@ def test_a_run_leaves_everything_that_its_page_promises(run: mw.recipes.TrainedR
     names = {"config.json", "split.json", "metrics.csv", "scores.json", "tensorboard"}
     names |= {"best.safetensors", "last.safetensors", "state.safetensors"}
     assert names <= {path.name for path in run.path.iterdir()}
+    assert {"curves.png", "samples.png"} <= {path.name for path in run.path.iterdir()}
     assert run.steps == 6
     scores = json.loads((run.path / "scores.json").read_text())
     assert set(scores["validation"]) == {"bbox", "segm", "boundary"}
@@ -232,6 +233,20 @@ def test_classes_that_differ_are_named_before_anything_is_predicted(
         other.write_text(json.dumps(document | {"categories": categories}))
         with pytest.raises(EvaluationError, match=message):
             score_model(mw.load(run.path), mw.open_dataset(other))
+
+
+def test_a_run_without_progress_ends_when_its_patience_is_spent(
+    discs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(between_steps, "_REST", 0)  # evaluate as often as asked
+    options = _SMALL | {"patience": 2, "evaluations": 8, "optimizer.learning_rate": 1e-9}
+    run = _train(discs, tmp_path / "run", 16, overrides=options, quiet=False)
+    assert run.steps < 16
+    assert "no better score in 2 evaluations" in capsys.readouterr().err
+    assert resume(run.path, quiet=True).steps == run.steps
 
 
 def test_classes_are_matched_by_name_when_a_model_is_scored(

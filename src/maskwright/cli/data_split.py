@@ -49,7 +49,7 @@ def split(
             near-duplicates (pictures that look alike). Several join.
         seed: Decides ties and order.
         to: Format to write; those of `data convert`.
-        copy: Copy the pictures; otherwise links lead to them.
+        copy: Copy the pictures; otherwise they are linked, which takes no space.
         from_: Format of the data, where looking at it does not tell.
         images: Folder of the pictures, if it is not beside the annotations.
         crowd: keep takes crowds for objects, ignore keeps them as regions where nothing counts

@@ -53,6 +53,7 @@ def evaluate(
     seed: int = 0,
     weights: str | None = None,
     device: str | None = None,
+    follow_links: Annotated[bool, Parameter(negative="")] = False,
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Score a model, or the results of any tool, at the original size, with 95 % intervals.
@@ -90,6 +91,7 @@ def evaluate(
         seed: Of the bootstrap.
         weights: For torchvision/NAME models: a file, or download.
         device: cpu, cuda or mps. By default the best there is.
+        follow_links: Follow symbolic links that lead out of the folder of the data.
         json_: Print the numbers as JSON, and nothing else.
     """
     from maskwright.evaluation import Resampling, ScoringOptions
@@ -114,7 +116,7 @@ def evaluate(
         comparison = compare_paired(
             first,
             second,
-            open_dataset(data, images=images) if has_model else data,
+            open_dataset(data, images=images, follow_links=follow_links) if has_model else data,
             metrics,
             options=options,
             predictions_format=predictions_format,
@@ -131,15 +133,17 @@ def evaluate(
         if semantic:
             raise ConfigError(_SEMANTIC_HAS_NONE)
         found = predictions
-        if images is not None:
+        if images is not None or follow_links:
             from maskwright.data import open_dataset
 
-            truth = open_dataset(data, images=images)
+            truth = open_dataset(data, images=images, follow_links=follow_links)
     else:
         from maskwright.recipes.scoring import match_classes
 
         assert first is not None
-        predictor, dataset = open_model_and_data(first, data, images, subset, weights, device)
+        predictor, dataset = open_model_and_data(
+            first, data, images, subset, weights, device, follow_links=follow_links
+        )
         if semantic or not predictor.finds_objects:
             scores = _score_class_maps(predictor, dataset, quiet=json_)
             _print_one(scores.as_dict(), scores.to_table, scores.notes, as_json=json_)
@@ -214,12 +218,14 @@ def open_model_and_data(
     subset: str | None,
     weights: str | None,
     device: str | None,
+    *,
+    follow_links: bool,
 ) -> tuple[Predictor, Dataset]:
     from maskwright.data import open_dataset
     from maskwright.inference import load
 
     predictor = load(model, weights=weights, device=device)
-    dataset = open_dataset(data, images=images)
+    dataset = open_dataset(data, images=images, follow_links=follow_links)
     if subset is not None:
         dataset = open_subset(dataset, model, subset)
     return predictor, dataset

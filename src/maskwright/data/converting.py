@@ -47,6 +47,8 @@ def convert(
     images: str | Path | None = None,
     crowd: CrowdRule = "ignore",
     strict: bool = False,
+    follow_links: bool = False,
+    split: str | None = None,
 ) -> Conversion:
     """Write annotated pictures in another format.
 
@@ -60,6 +62,8 @@ def convert(
         images: The folder of the pictures, if it is not where it is looked for.
         crowd: What becomes of crowds, as for `open_dataset`.
         strict: Refuse to write if any object would change or be left out.
+        follow_links: Follow links out of the dataset's folder, as for `open_dataset`.
+        split: The part to read, as for `open_dataset`.
 
     Raises:
         ConfigError: A format that is not known or not written.
@@ -70,7 +74,9 @@ def convert(
     out = Path(out)
     log = ExportLog()
     with new_folder(out) as partial:
-        dataset = open_dataset(data, images=images, crowd=crowd, format=format)
+        dataset = open_dataset(
+            data, images=images, crowd=crowd, format=format, follow_links=follow_links, split=split
+        )
         write(dataset, partial, log)
         report = ExportReport(
             target=str(out),

@@ -11,11 +11,11 @@ from typing import Any, final
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Float64, Int64, UInt8
+from jaxtyping import Bool, Float32, Float64, Int64, Shaped
 
 from maskwright.data.federation import Federation
-from maskwright.data.images import read_image
 from maskwright.data.index import AnnotationIndex
+from maskwright.data.pixel_format import PixelFormat, read_picture
 from maskwright.data.report import ImportReport
 from maskwright.errors import AnnotationError, DataError, nearest_name
 from maskwright.structures import Instances, Sample
@@ -35,6 +35,7 @@ class Dataset:
         report: What the import read, changed and dropped; a subset keeps the whole import's.
         image_folder: Where `file_names` are found; None if only the annotations were opened.
         chosen: Positions in the index of the pictures that belong to this dataset; None for all.
+        pixels: How pictures are read; None makes RGB of 8 bits of them.
     """
 
     def __init__(
@@ -44,11 +45,13 @@ class Dataset:
         *,
         image_folder: Path | None = None,
         chosen: Int64[np.ndarray, " m"] | None = None,
+        pixels: PixelFormat | None = None,
     ) -> None:
         self._index = index
         self._chosen = np.arange(index.num_images) if chosen is None else chosen
         self.report = report
         self.image_folder = image_folder
+        self.pixels = pixels
 
     def __len__(self) -> int:
         return len(self._chosen)
@@ -147,14 +150,16 @@ class Dataset:
             )
         return self.image_folder / name
 
-    def image(self, i: int) -> UInt8[np.ndarray, "h w 3"]:
-        """Read picture `i`, RGB, in the frame of its annotations (EXIF is applied if they fit).
+    def image(self, i: int) -> Shaped[np.ndarray, "h w c"]:
+        """Read picture `i` in the frame of its annotations (EXIF is applied if they fit).
+
+        RGB uint8 (h, w, 3), or what `pixels` says.
 
         Raises:
             ImageError: The file cannot be read, or is of another size than annotated.
         """
         height, width = self._index.sizes[self._chosen[i]].tolist()
-        return read_image(self.image_path(i), expected_size=(height, width))
+        return read_picture(self.image_path(i), self.pixels, expected_size=(height, width))
 
     def targets(self, i: int) -> Instances:
         """Decode the true objects of picture `i`.
@@ -178,7 +183,7 @@ class Dataset:
             category_ids=self.category_ids,
         )
 
-    def sample(self, i: int, *, image: UInt8[np.ndarray, "h w 3"] | None = None) -> Sample:
+    def sample(self, i: int, *, image: Shaped[np.ndarray, "h w c"] | None = None) -> Sample:
         """Read picture `i` and decode its objects.
 
         Args:
@@ -195,7 +200,23 @@ class Dataset:
     def subset(self, indices: Sequence[int] | np.ndarray) -> Dataset:
         """Return a dataset of these pictures, in this order, sharing the annotation arrays."""
         chosen = self._chosen[np.asarray(indices, dtype=np.int64)]
-        return Dataset(self._index, self.report, image_folder=self.image_folder, chosen=chosen)
+        return Dataset(
+            self._index,
+            self.report,
+            image_folder=self.image_folder,
+            chosen=chosen,
+            pixels=self.pixels,
+        )
+
+    def with_pixels(self, pixels: PixelFormat | None) -> Dataset:
+        """Return the dataset with its pictures read in this format; None for RGB of 8 bits."""
+        return Dataset(
+            self._index,
+            self.report,
+            image_folder=self.image_folder,
+            chosen=self._chosen,
+            pixels=pixels,
+        )
 
     def with_classes(self, class_names: Sequence[str], category_ids: Sequence[int] = ()) -> Dataset:
         """Return the same pictures with these classes, matched by name; ids and order may differ.
@@ -237,7 +258,13 @@ class Dataset:
             federation=self._index.federation
             and self._index.federation.relabelled(labels, self.class_names),
         )
-        return Dataset(index, self.report, image_folder=self.image_folder, chosen=self._chosen)
+        return Dataset(
+            index,
+            self.report,
+            image_folder=self.image_folder,
+            chosen=self._chosen,
+            pixels=self.pixels,
+        )
 
     def to_coco(self, *, federated: bool = False) -> dict[str, Any]:
         """Return the annotations as a COCO dictionary.

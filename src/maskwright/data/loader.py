@@ -271,7 +271,10 @@ def _pack(
     sizes = [(sample.image.shape[0], sample.image.shape[1]) for sample in samples]
     largest = np.max(sizes, axis=0)
     height, width = (-(-largest // size_divisor) * size_divisor).tolist()
-    images = np.zeros((len(samples), 3, height, width), np.uint8)
+    channels = samples[0].image.shape[2]
+    # Numbers of 16 bits are exact in float32, and PyTorch knows few operations on uint16.
+    values = np.uint8 if samples[0].image.dtype == np.uint8 else np.float32
+    images = np.zeros((len(samples), channels, height, width), values)
     for padded, sample, (h, w) in zip(images, samples, sizes, strict=True):
         for channel, plane in zip(padded, cv2.split(sample.image), strict=True):
             channel[:h, :w] = plane

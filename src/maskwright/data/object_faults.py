@@ -21,6 +21,8 @@ __all__ = ["BOX_TOLERANCE", "box_faults", "polygon_faults", "without_broken"]
 # Annotation tools differ by a pixel on whether a box's last pixel is inside it.
 BOX_TOLERANCE = 1.0
 _POINTS_WANTED = 3
+# The most that masks take, in pixels; farther out, areas would overflow.
+_FARTHEST = 2**28
 
 
 def polygon_faults(index: AnnotationIndex) -> Iterator[tuple[int, str]]:
@@ -35,7 +37,8 @@ def polygon_faults(index: AnnotationIndex) -> Iterator[tuple[int, str]]:
             else f"a polygon has {length // 2} points, wanted at least {_POINTS_WANTED}: "
             f"remove it or draw it anew",
         )
-    for place in np.flatnonzero(~np.isfinite(index.coordinates)).tolist():
+    # Also true of NaN.
+    for place in np.flatnonzero(~(np.abs(index.coordinates) < _FARTHEST)).tolist():
         ring = int(np.searchsorted(index.coordinate_offsets, place, side="right")) - 1
         yield (
             _object_of_ring(index, ring),

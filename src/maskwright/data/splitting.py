@@ -90,7 +90,7 @@ def write_split(
         groups: Rules for pictures that must not be divided, see `maskwright.data.groups`.
         seed: As for `split_dataset`.
         to: The format to write.
-        copy: Copy the pictures; otherwise symbolic links lead to them.
+        copy: Copy the pictures; otherwise they are linked: no second copy on the disk.
         format: The format of `data`, where it is not to be found out by looking.
         images: The folder of the pictures, if it is not where it is looked for.
         crowd: What becomes of crowds, as for `open_dataset`.

@@ -6,6 +6,7 @@ from maskwright.draw.augmented import augmented_sheet
 from maskwright.draw.class_overlay import class_overlay
 from maskwright.draw.colours import distinct_colours
 from maskwright.draw.contact import contact_sheet
+from maskwright.draw.display import displayed
 from maskwright.draw.overlay import overlay, overlay_of_windows, save_overlay
 from maskwright.draw.shrinking import LARGEST_OVERLAY, overlay_factor
 
@@ -14,6 +15,7 @@ __all__ = [
     "augmented_sheet",
     "class_overlay",
     "contact_sheet",
+    "displayed",
     "distinct_colours",
     "overlay",
     "overlay_factor",

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias, cast, overload, runtime_checkable
 import numpy as np
 from jaxtyping import Int32
 
-from maskwright.data import PictureWindows
+from maskwright.data import PictureWindows, PixelFormat
 from maskwright.errors import ConfigError, ImageError
 from maskwright.inference.pictures import Picture, PictureSource, as_picture, read_pictures
 from maskwright.inference.postprocess import PostProcessing, require_classes
@@ -23,7 +23,7 @@ from maskwright.inference.tiling import Tiles, plan_tiles
 from maskwright.score_calibration import ScoreCalibration, parse_threshold_name
 from maskwright.structures import Batch, Instances
 
-__all__ = ["Predictor", "Runtime", "ScoreThreshold", "SemanticRuntime"]
+__all__ = ["Predictor", "Runtime", "ScoreThreshold", "SemanticRuntime", "TakesPixels"]
 
 ScoreThreshold: TypeAlias = float | str | Mapping[str, float] | None
 """Lowest score to keep: one for all, by class, or by a name that a calibrated model knows."""
@@ -74,6 +74,15 @@ class SemanticRuntime(Protocol):
         """Return the class of each pixel of the original pictures: 0 background, label + 1."""
 
 
+@runtime_checkable
+class TakesPixels(Protocol):
+    """A runtime that says which pictures it takes; one that does not takes RGB of 8 bits."""
+
+    @property
+    def pixel_format(self) -> PixelFormat | None:
+        """Channels, type and statistics; None is RGB of 8 bits."""
+
+
 class Predictor:
     """Finds the objects in pictures, or their class maps, in whatever form the pictures come.
 
@@ -93,6 +102,11 @@ class Predictor:
     def class_names(self) -> tuple[str, ...]:
         """The classes that the model knows, by label."""
         return tuple(self.model.class_names)
+
+    @property
+    def pixel_format(self) -> PixelFormat | None:
+        """What pictures the model takes; None is RGB of 8 bits, to which others are brought."""
+        return self.model.pixel_format if isinstance(self.model, TakesPixels) else None
 
     @property
     def finds_objects(self) -> bool:
@@ -207,8 +221,12 @@ class Predictor:
                 return [cut(each) for each in source]
             return cut(cast(PictureSource, source))
         if isinstance(source, list | tuple):
-            return list(self.run(_listed_pictures(source), steps=steps, batch_size=batch_size))
-        one = (as_picture(each) for each in [cast(PictureSource, source)])
+            return list(
+                self.run(
+                    _listed_pictures(source, self.pixel_format), steps=steps, batch_size=batch_size
+                )
+            )
+        one = (as_picture(each, self.pixel_format) for each in [cast(PictureSource, source)])
         return next(self.run(one, steps=steps))
 
     @overload
@@ -237,9 +255,11 @@ class Predictor:
             ConfigError: The model has no class map, or a `batch_size` below 1.
         """
         if isinstance(source, list | tuple):
-            pictures = self.run_class_maps(_listed_pictures(source), batch_size=batch_size)
+            pictures = self.run_class_maps(
+                _listed_pictures(source, self.pixel_format), batch_size=batch_size
+            )
             return [found for _, found in pictures]
-        one = (as_picture(each) for each in [cast(PictureSource, source)])
+        one = (as_picture(each, self.pixel_format) for each in [cast(PictureSource, source)])
         return next(self.run_class_maps(one))[1]
 
     def predict_windows(
@@ -311,7 +331,7 @@ class Predictor:
             ConfigError: `steps` names a class that the model does not know.
         """
         names = [sources] if isinstance(sources, str | os.PathLike) else sources
-        pictures = read_pictures(find_sources(names), on_error=on_error)
+        pictures = read_pictures(find_sources(names), pixels=self.pixel_format, on_error=on_error)
         return self.run(pictures, steps=steps, batch_size=batch_size)
 
     def run(
@@ -357,7 +377,7 @@ class Predictor:
         return self.model
 
     def _cut(self, source: PictureSource, **options: Any) -> Instances:
-        windows, kept = windows_of(source)
+        windows, kept = windows_of(source, self.pixel_format)
         with windows:
             return replace(self.predict_windows(windows, **options), source=kept)
 
@@ -395,10 +415,12 @@ def _map_batch(
     return list(zip(pictures, model.class_maps(batch), strict=True))
 
 
-def _listed_pictures(sources: Sequence[PictureSource]) -> Iterator[Picture]:
+def _listed_pictures(
+    sources: Sequence[PictureSource], pixels: PixelFormat | None
+) -> Iterator[Picture]:
     """Each of a list as a picture; an error says which of them it was."""
     for i, source in enumerate(sources):
         try:
-            yield as_picture(source)
+            yield as_picture(source, pixels)
         except ImageError as error:
             raise ImageError(f"picture {i} of the list: {error}") from error

@@ -6,14 +6,14 @@ Every rule is here, with its reason; `maskwright train` prints what they chose.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from maskwright.backbones import CSP, FPN, VGG, BackboneConfig, MobileNet, ResNet, Timm
-from maskwright.data import Dataset
+from maskwright.data import Dataset, PixelFormat
 from maskwright.detectors import DetectorConfig
 from maskwright.errors import ConfigError, nearest_name
 from maskwright.mask_heads import MaskHeadConfig
@@ -22,7 +22,7 @@ from maskwright.model.semantic import ClassMapConfig
 from maskwright.ops import Setting
 from maskwright.recipes.recipe import PRESETS, Preset, Recipe, TaskName
 from maskwright.training import OptimizerConfig
-from maskwright.transforms import Augmentation
+from maskwright.transforms import FILL, Augmentation
 
 __all__ = ["DataFacts", "choose_recipe", "data_facts", "part_names"]
 
@@ -89,6 +89,7 @@ def data_facts(dataset: Dataset) -> DataFacts:
 def choose_recipe(
     facts: DataFacts,
     *,
+    pixels: PixelFormat | None = None,
     task: TaskName = "instances",
     model: str | None = None,
     backbone: str | None = None,
@@ -104,6 +105,7 @@ def choose_recipe(
 
     Args:
         facts: See `data_facts`.
+        pixels: What the pictures are, see `measure_pixel_format`; None is RGB of 8 bits.
         task: "instances" finds objects, "semantic" gives every pixel a class.
         model: "detector+mask-head" such as "faster-rcnn+mask-rcnn", None for that; of the
             semantic task "fcn" or "deeplab", None for the latter.
@@ -143,7 +145,7 @@ def choose_recipe(
         num_steps = int(np.clip(40 * facts.num_images / batch_size, 500, 20_000))
     is_pretrained = chosen_weights != "none"
     return Recipe(
-        model=_model(task, model, setting, short_side, facts),
+        model=replace(_model(task, model, setting, short_side, facts), pixels=pixels),
         weights=chosen_weights,
         augmentation=Augmentation(
             horizontal_flip=0.5,
@@ -152,6 +154,8 @@ def choose_recipe(
             brightness=0.2,
             contrast=0.2,
             saturation=0.2,
+            # what is 0 once normalised
+            fill=FILL if pixels is None else pixels.mean,
         ),
         optimizer=OptimizerConfig(
             learning_rate=growth * (0.02 if preset != "best" else 0.01),

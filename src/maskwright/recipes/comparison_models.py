@@ -75,7 +75,8 @@ def open_pictures(data: str | Path, options: CommonOptions) -> Parts:
         DataError: The data cannot be read, or has too few pictures.
     """
     places = {"data": data, "validation": options.validation, "images": options.images}
-    return open_parts({**places, "seed": options.seed})
+    parts = open_parts({**places, "seed": options.seed})
+    return parts.with_pixels(parts.measure_pixels("auto"))
 
 
 def deciding_pictures(parts: Parts) -> Dataset:
@@ -91,6 +92,7 @@ def check_contestant(one: Contestant, parts: Parts, options: CommonOptions) -> N
     """
     recipe = choose_recipe(
         data_facts(parts.train),
+        pixels=parts.train.pixels,
         model=one.pair,
         backbone=one.backbone,
         preset=options.preset,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from maskwright.data import Dataset
+from maskwright.data import Dataset, PictureRule, PixelFormat, measure_pixel_format
 from maskwright.model import Model, load_imagenet, save_checkpoint
 from maskwright.recipes.recipe import Recipe
 from maskwright.recipes.tasks import task_of
@@ -33,6 +33,30 @@ class Parts:
     train: Dataset
     validation: Dataset
     test: Dataset | None
+
+    def with_pixels(self, pixels: PixelFormat | None) -> Parts:
+        """Return the parts with their pictures read in this format."""
+        test = None if self.test is None else self.test.with_pixels(pixels)
+        return Parts(
+            train=self.train.with_pixels(pixels),
+            validation=self.validation.with_pixels(pixels),
+            test=test,
+        )
+
+    def measure_pixels(self, rule: PictureRule) -> PixelFormat | None:
+        """Choose the format of the pictures, see `measure_pixel_format`.
+
+        Raises:
+            ImageError: A picture cannot be read.
+            DataError: Pictures of different formats.
+        """
+        held_out = [self.validation] if self.test is None else [self.validation, self.test]
+        return measure_pixel_format(
+            [self.train.image_path(i) for i in range(len(self.train))],
+            rule,
+            sizes=[(height, width) for height, width in self.train.sizes.tolist()],
+            others=[part.image_path(i) for part in held_out for i in range(len(part))],
+        )
 
     def image_ids(self) -> dict[str, list[int]]:
         """Return the ids of the pictures by part, as `split.json` holds them."""
@@ -110,9 +134,21 @@ class MovingParts:
             if is_best and self.processes.is_first:
                 save_checkpoint(model, self.folder.best_path, extra)
         self.point = ResumePoint(
-            step=step, elapsed_seconds=seconds, best_score=score if is_best else best
+            step=step,
+            elapsed_seconds=seconds,
+            best_score=score if is_best else best,
+            notes={"since_best": 0 if best is None or score > best else self.since_best + 1},
         )
         return scores
+
+    @property
+    def since_best(self) -> int:
+        """Evaluations since the score last rose."""
+        return int(self.point.notes.get("since_best", 0))
+
+    def is_patience_spent(self) -> bool:
+        """Whether the score has not risen for as long as the recipe waits."""
+        return self.recipe.patience is not None and self.since_best >= self.recipe.patience
 
     def pause(self, step: int, seconds: float) -> None:
         """Write the model and the state between two evaluations."""

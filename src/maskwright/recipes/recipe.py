@@ -9,7 +9,7 @@ from pydantic import Field
 
 from maskwright.model import InstanceSegmenter, ModelConfig
 from maskwright.ops import Fraction, PositiveCount
-from maskwright.training import OptimizerConfig
+from maskwright.training import OptimizerConfig, ServiceName
 from maskwright.transforms import Augmentation
 
 __all__ = ["PRESETS", "Preset", "Recipe", "TaskName", "Weights"]
@@ -44,6 +44,10 @@ class Recipe:
         sync_batch_norm: In a distributed run on GPUs, batch norms see all pictures of the step.
         num_steps: Optimiser steps; None for no limit.
         minutes: Wall clock of the whole run, final evaluation excluded; None for no limit.
+        loggers: Services that get the run's numbers besides the CSV and TensorBoard: "mlflow",
+            "wandb" (extras of the same names).
+        patience: Evaluations without a better score after which the run ends early; None goes on
+            to the end of the budget.
         evaluations: How often, at most, the model is scored on the validation pictures during the
             run; where that takes long, less often, so that nearly all time goes into training.
         clip_norm: Gradients are scaled down to this norm.
@@ -64,6 +68,8 @@ class Recipe:
     sync_batch_norm: bool = False
     num_steps: PositiveCount | None = None
     minutes: Annotated[float, Field(gt=0)] | None = None
+    loggers: tuple[ServiceName, ...] = ()
+    patience: PositiveCount | None = None
     evaluations: PositiveCount = 10
     clip_norm: Annotated[float, Field(gt=0)] | None = 10.0
     ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = 0.998

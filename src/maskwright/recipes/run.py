@@ -10,8 +10,9 @@ from pathlib import Path
 
 import torch
 
-from maskwright.data import Loader
+from maskwright.data import Loader, save_image
 from maskwright.files import write_json
+from maskwright.inference import Predictor
 from maskwright.model import (
     Model,
     load_checkpoint,
@@ -19,8 +20,10 @@ from maskwright.model import (
     save_checkpoint,
 )
 from maskwright.recipes.between_steps import Calendar, stop_between_steps
+from maskwright.recipes.curves import draw_curves
 from maskwright.recipes.moving_parts import MovingParts, Parts
 from maskwright.recipes.recipe import Recipe
+from maskwright.recipes.samples import sample_sheet
 from maskwright.recipes.tasks import Scores, task_of
 from maskwright.training import (
     Backward,
@@ -34,6 +37,7 @@ from maskwright.training import (
     choose_display,
     choose_precision,
     fit,
+    open_services,
     over_budget,
     report_values,
     step_decay,
@@ -98,6 +102,7 @@ def run_recipe(
         TrainingError: Non-finite losses, or a state that does not fit.
     """
     processes = processes or Processes()
+    parts = parts.with_pixels(recipe.model.pixels)
     training = MovingParts(folder, recipe, parts, device, processes, before_resize)
     if is_resumed:
         training.go_on()
@@ -111,6 +116,8 @@ def run_recipe(
     scores = {"validation": validation.as_dict(), "test": test and test.as_dict()}
     if processes.is_first:
         write_json(folder.path / "scores.json", scores)
+        sheet = sample_sheet(parts.validation, {"found": Predictor(model)})
+        save_image(folder.path / "samples.png", sheet)
     return TrainedRun(
         path=folder.path,
         model=model,
@@ -131,7 +138,7 @@ def _train(training: MovingParts, *, quiet: bool) -> None:
     )
     stopwatch = Stopwatch(start.elapsed_seconds, training.clock)
     spent = budget.progress(start.step, start.elapsed_seconds)
-    if spent >= 1:
+    if spent >= 1 or training.is_patience_spent():
         return
     if start.step == 0:
         training.save(0, 0.0)  # from here on a killed run can be resumed
@@ -157,6 +164,13 @@ def _train(training: MovingParts, *, quiet: bool) -> None:
                 training.save(report.step, stopwatch.seconds)
                 calendar.evaluated(spent, began, stopwatch.seconds)
                 display.message(_score_line(report.step, scores))
+                if is_first:
+                    draw_curves(training.folder.metrics_path, training.folder.curves_path)
+                if training.is_patience_spent():
+                    display.message(
+                        f"stopped early: no better score in {training.since_best} evaluations"
+                    )
+                    return
             if spent >= 1:
                 return
             if calendar.is_saving_due(stopwatch.seconds):
@@ -200,10 +214,12 @@ def _pictures_as_they_are(training: MovingParts) -> Loader:
 
 
 def _open_log(training: MovingParts) -> MetricsLog:
+    folder, loggers = training.folder, training.recipe.loggers
     return MetricsLog(
         training.folder.metrics_path,
         tensorboard=training.folder.tensorboard_path,
         start_step=training.point.step,
+        services=open_services(loggers, folder.path, folder.read_config()) if loggers else (),
     )
 
 

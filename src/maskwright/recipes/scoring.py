@@ -41,7 +41,8 @@ def predict_dataset(
     Raises:
         ImageError: A picture cannot be read.
     """
-    results = predictor.run(_pictures(dataset), batch_size=batch_size)
+    pictures = _pictures(dataset.with_pixels(predictor.pixel_format))
+    results = predictor.run(pictures, batch_size=batch_size)
     for done, (image_id, found) in enumerate(
         zip(dataset.image_ids.tolist(), results, strict=True), start=1
     ):
@@ -97,7 +98,7 @@ def score_class_maps(
         EvaluationError: The dataset has objects of a class that the model does not know.
     """
     processes = processes or Processes()
-    own = _share(dataset, processes)
+    own = _share(dataset, processes).with_pixels(predictor.pixel_format)
     maps = predictor.run_class_maps(_pictures(own), batch_size=batch_size)
 
     def by_id() -> Iterator[tuple[int, np.ndarray]]:

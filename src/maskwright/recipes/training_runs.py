@@ -2,11 +2,12 @@
 
 RUN/config.json          the recipe and where the data came from
 RUN/split.json           image ids of the training, validation and test pictures
-RUN/metrics.csv          losses by step and validation scores
+RUN/metrics.csv          losses by step and validation scores; RUN/curves.png draws them
 RUN/best.safetensors     the model with the best validation mask AP, or mIoU
 RUN/last.safetensors     the model of the last evaluation
 RUN/state.safetensors    what resuming needs
 RUN/proposals.json       with selective search: its recall; RUN/proposals/ keeps its boxes
+RUN/samples.png          validation pictures, truth beside what the best model finds
 RUN/scores.json          the best model's scores on validation and test pictures
 """
 
@@ -17,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from maskwright.data import group_pictures, open_dataset, split_dataset
+from maskwright.data import PictureRule, group_pictures, open_dataset, split_dataset
 from maskwright.devices import choose_device
 from maskwright.errors import ConfigError, DataError, TrainingError
 from maskwright.files import write_json
@@ -48,6 +49,7 @@ def train(
     backbone: str | None = None,
     preset: Preset | None = None,
     weights: str | None = None,
+    pictures: PictureRule = "auto",
     num_steps: int | None = None,
     minutes: float | None = None,
     seed: int = 0,
@@ -55,6 +57,7 @@ def train(
     transform: Transform | None = None,
     overrides: Mapping[str, Any] | None = None,
     device: str | None = None,
+    follow_links: bool = False,
     quiet: bool = False,
 ) -> TrainedRun:
     """Train a model on annotated pictures and score it; only `data` and `out` are needed.
@@ -74,6 +77,10 @@ def train(
         backbone: "resnet18" to "resnet101" or a timm name; None by the preset.
         preset: "tiny", "fast" or "best"; None takes "best" with a GPU, else "fast".
         weights: Where the backbone starts: "none", "package", "download" or a file.
+        pictures: What the model takes. "auto": RGB of 8 bits where that loses nothing but alpha,
+            else all channels as they are stored (16 bits, floats, stacks), scaled by the mean and
+            the standard deviation of each channel over the training pictures. "rgb": RGB of 8
+            bits, see `read_image`; "stored": as stored, alpha too.
         num_steps: Length in optimiser steps; with neither this nor `minutes`, by the data.
         minutes: Length by the clock; whichever ends first.
         seed: Of the split, weights, order and augmentation.
@@ -83,6 +90,7 @@ def train(
             docs/augmentation.md; `resume` must be given it again.
         overrides: Options of the recipe by dotted name, `{"model.short_side": 320}`.
         device: "cpu", "cuda", "mps"; None takes the best there is.
+        follow_links: Follow links out of the data's folder, as for `open_dataset`.
         quiet: Show nothing; otherwise the import report, the recipe and the progress go to
             standard error.
 
@@ -104,12 +112,14 @@ def train(
         "images": None if images is None else str(Path(images).resolve()),
         "seed": seed,
         "groups": [groups] if isinstance(groups, str) else list(groups),
+        "follow_links": follow_links,
     }
     chosen_device = choose_device(device)
     with join_processes(chosen_device) as processes:
         parts = open_parts(source)
         recipe = choose_recipe(
             data_facts(parts.train),
+            pixels=parts.measure_pixels(pictures),
             task=task,
             model=model,
             backbone=backbone,
@@ -228,10 +238,11 @@ def open_parts(source: Mapping[str, Any]) -> Parts:
             validation pictures have objects of classes that the others do not list.
         ConfigError: A rule for groups that is not one.
     """
-    data = open_dataset(source["data"], images=source["images"])
+    follow_links = source.get("follow_links", False)
+    data = open_dataset(source["data"], images=source["images"], follow_links=follow_links)
     if source["validation"] is not None:
         # By name: the ids and the order of two files may differ.
-        validation = open_dataset(source["validation"]).with_classes(
+        validation = open_dataset(source["validation"], follow_links=follow_links).with_classes(
             data.class_names, data.category_ids
         )
         return Parts(train=data, validation=validation, test=None)
@@ -242,5 +253,5 @@ def open_parts(source: Mapping[str, Any]) -> Parts:
         )
     rules = source.get("groups", ())  # runs from before there were groups do not state them
     groups = group_pictures(data, rules, source=source["data"]) if rules else None
-    train_part, validation, test = split_dataset(data, seed=source["seed"], groups=groups)
-    return Parts(train=train_part, validation=validation, test=test)
+    train_part, held_out, test = split_dataset(data, seed=source["seed"], groups=groups)
+    return Parts(train=train_part, validation=held_out, test=test)

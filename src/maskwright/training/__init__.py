@@ -6,6 +6,7 @@ from maskwright.training.backward import Backward, Forward, accumulate, total_lo
 from maskwright.training.display import StepDisplay, choose_display
 from maskwright.training.ema import EMA
 from maskwright.training.fit import Precision, StepReport, fit
+from maskwright.training.log_services import LogService, ServiceName, open_services
 from maskwright.training.logs import MetricsLog, report_values
 from maskwright.training.optimizer import OptimizerConfig, parameter_groups
 from maskwright.training.precision import available_cpus, choose_num_threads, choose_precision
@@ -33,6 +34,7 @@ __all__ = [
     "Backward",
     "Budget",
     "Forward",
+    "LogService",
     "MetricsLog",
     "OptimizerConfig",
     "Precision",
@@ -40,6 +42,7 @@ __all__ = [
     "ResumePoint",
     "RunFolder",
     "Schedule",
+    "ServiceName",
     "StepDisplay",
     "StepReport",
     "Stopwatch",
@@ -54,6 +57,7 @@ __all__ = [
     "load_state",
     "num_processes",
     "num_restarts",
+    "open_services",
     "over_budget",
     "parameter_groups",
     "report_values",

@@ -2,6 +2,7 @@
 
 RUN/config.json           everything the run was started with
 RUN/metrics.csv           losses and scores by step; the same for TensorBoard in RUN/tensorboard
+RUN/curves.png            the same as a picture
 RUN/best.safetensors      the model with the best validation score
 RUN/last.safetensors      the model of the last evaluation
 RUN/state.safetensors     what `--resume` needs
@@ -106,6 +107,11 @@ class RunFolder:
     def tensorboard_path(self) -> Path:
         """The folder of TensorBoard's event files."""
         return self.path / "tensorboard"
+
+    @property
+    def curves_path(self) -> Path:
+        """Losses, learning rate and scores as a picture."""
+        return self.path / "curves.png"
 
     @property
     def best_path(self) -> Path:

@@ -15,7 +15,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, Int64, UInt8
+from jaxtyping import Float32, Float64, Int64, Shaped, UInt8
 
 from maskwright.structures import Instances, Size
 
@@ -105,12 +105,12 @@ def paint(image: np.ndarray, box: tuple[int, int, int, int], fill: Fill) -> None
 
 
 def warp_image(
-    image: UInt8[np.ndarray, "h w 3"],
+    image: Shaped[np.ndarray, "h w c"],
     matrix: Matrix,
     image_size: Size,
     *,
     fill: Fill = FILL,
-) -> UInt8[np.ndarray, "H W 3"]:
+) -> Shaped[np.ndarray, "H W c"]:
     """Resample a picture once, bilinearly, without antialiasing.
 
     Prediction resizes bilinearly without antialiasing too, so a network meets the same aliasing
@@ -118,10 +118,10 @@ def warp_image(
     near the border are those of the border pixels, never mixed with `fill`.
 
     Args:
-        image: The source picture.
+        image: The source picture; uint8, uint16 or float32.
         matrix: Source to target; invertible.
         image_size: (height, width) of the target.
-        fill: RGB outside the source.
+        fill: Values outside the source, one per channel.
     """
     height, width = image_size
     if (whole := _resize_whole(image, matrix, image_size)) is not None:
@@ -129,13 +129,17 @@ def warp_image(
     target_to_source = translate(-0.5, -0.5) @ np.linalg.inv(matrix) @ translate(0.5, 0.5)
     is_affine = _is_affine(matrix)
     warp = cv2.warpAffine if is_affine else cv2.warpPerspective
-    warped: np.ndarray = warp(
-        image,
-        target_to_source[:2] if is_affine else target_to_source,
-        (width, height),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+    parts = [
+        warp(
+            part,
+            target_to_source[:2] if is_affine else target_to_source,
+            (width, height),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        ).reshape(height, width, part.shape[2])
+        for part in _threes(image)
+    ]
+    warped: np.ndarray = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
     _fill_outside(warped, *_inside(matrix, image.shape[:2], image_size), fill)
     return warped
 
@@ -184,9 +188,23 @@ def warp_instances(
     )
 
 
+def _threes(image: Shaped[np.ndarray, "h w c"]) -> list[np.ndarray]:
+    """Return the picture in parts of three channels or one.
+
+    OpenCV 5 warps 1, 3 and 4 channels exactly and others by a coarse table (4 grey levels off).
+    """
+    channels = image.shape[2]
+    if channels in (1, 3):
+        return [image]
+    whole = channels // 3 * 3
+    threes = [image[:, :, c : c + 3] for c in range(0, whole, 3)]
+    singles = [image[:, :, c : c + 1] for c in range(whole, channels)]
+    return [np.ascontiguousarray(part) for part in threes + singles]
+
+
 def _resize_whole(
-    image: UInt8[np.ndarray, "h w 3"], matrix: Matrix, image_size: Size
-) -> UInt8[np.ndarray, "H W 3"] | None:
+    image: Shaped[np.ndarray, "h w c"], matrix: Matrix, image_size: Size
+) -> Shaped[np.ndarray, "H W c"] | None:
     """Take the quicker way (3 times, measured) where the picture just fills the target.
 
     It may differ from the other way by one grey level. None where the map is another one.
@@ -205,7 +223,9 @@ def _resize_whole(
     flips = {(True, True): -1, (True, False): 1, (False, True): 0}.get((x1 > x2, y1 > y2))
     if flips is not None:
         resized = cv2.flip(resized, flips)
-    return image.copy() if resized is image else resized
+    if resized is image:
+        return image.copy()
+    return resized.reshape(*image_size, image.shape[2])  # OpenCV drops a single channel
 
 
 def _magnification(matrix: Matrix, boxes: Float32[np.ndarray, "n 4"]) -> Float64[np.ndarray, " n"]:

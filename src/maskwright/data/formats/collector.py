@@ -14,10 +14,10 @@ import numpy as np
 from maskwright.data.builder import IndexBuilder
 from maskwright.data.coco_objects import CrowdRule, note_crowds
 from maskwright.data.faults import FaultError, FaultLog
-from maskwright.data.images import read_image_header
 from maskwright.data.index import AnnotationIndex
 from maskwright.data.names import leads_outside
 from maskwright.data.report import ImportReport, ImportReportBuilder
+from maskwright.data.stored_pictures import look_at_picture
 from maskwright.errors import AnnotationError, ConfigError, DataError, MaskError
 from maskwright.masks import Masks
 
@@ -226,5 +226,5 @@ def picture_size(path: Path) -> tuple[int, int]:
     Raises:
         ImageError: It cannot be read.
     """
-    (height, width), orientation = read_image_header(path)
-    return (width, height) if orientation >= 5 else (height, width)
+    stored = look_at_picture(path)
+    return stored.size[::-1] if stored.orientation >= 5 else stored.size

@@ -137,8 +137,9 @@ def _read_regions(regions: list[Entry], image: int, collector: Collector) -> Non
     ids = {str(region.get("id")) for region in regions if "id" in region}
     groups: dict[str, list[Entry]] = {}
     for place, region in enumerate(regions):
-        if region.get("type") not in _KINDS:
-            collector.dropped(f"a region without area ({region.get('type')!s:.40})", image)
+        kind = region.get("type")
+        if not isinstance(kind, str) or kind not in _KINDS:
+            collector.dropped(f"a region without area ({kind!s:.40})", image)
             continue
         parent = str(region.get("parentID"))
         own = str(region.get("id")) if "id" in region else f"region {place}"

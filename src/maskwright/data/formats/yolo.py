@@ -8,6 +8,8 @@ that of its text; a picture without a text has no objects. A line with four numb
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +51,7 @@ def read(source: Source, options: ReadOptions) -> Imported:
     )
     names = list(_class_names(path, content))
     root = path.parent if options.images is None else options.images
-    for picture in _pictures(path, content, root):
+    for picture in _pictures(path, content, root, options):
         with collector.entry():
             image = collector.add_image(picture.relative_to(root).as_posix(), picture_size(picture))
             _read_lines(_label_file(picture, root), image, names, collector)
@@ -88,12 +90,25 @@ def _load_yaml(path: Path) -> dict[str, Any]:
     except ImportError as error:
         raise MissingExtraError("yaml", "yolo", "read the data.yaml of a YOLO dataset") from error
     try:
-        content = yaml.safe_load(path.read_bytes())
+        content = _load_without_aliases(path.read_bytes())
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise AnnotationError(f"{path}: not YAML ({error})") from error
     if not isinstance(content, dict) or "names" not in content:
         raise AnnotationError(f'{path}: has no "names"; wanted the data.yaml of a YOLO dataset')
     return content
+
+
+def _load_without_aliases(text: bytes) -> Any:
+    """Load YAML of plain values; a few lines of aliases of aliases stand for billions of them."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError("it has aliases, *name, which are refused")
+            return super().compose_node(parent, index)
+
+    return yaml.load(text, Loader=Loader)
 
 
 def _class_names(path: Path, content: dict[str, Any]) -> list[str]:
@@ -109,39 +124,64 @@ def _class_names(path: Path, content: dict[str, Any]) -> list[str]:
     return [str(name) for name in names]
 
 
-def _pictures(path: Path, content: dict[str, Any], root: Path) -> list[Path]:
+def _pictures(path: Path, content: dict[str, Any], root: Path, options: ReadOptions) -> list[Path]:
     found: dict[Path, None] = {}
-    for split in _SPLITS:
+    known = [split for split in _SPLITS if content.get(split)]
+    if options.split is not None and options.split not in known:
+        raise AnnotationError(
+            f"{path}: has no part {options.split!r}; it has {', '.join(known) or 'none'}"
+        )
+    for split in known if options.split is None else [options.split]:
         entries = content.get(split)
         for entry in entries if isinstance(entries, list) else [entries] * (entries is not None):
             if not isinstance(entry, str) or "\0" in entry:
                 raise AnnotationError(f"{path}: {split} is {entry!r:.60}, wanted a folder")
-            place = _place(path, root, content.get("path"), entry)
-            listed = pictures_below(place) if place.is_dir() else _listed(place, path, root)
+            where = _Places(path, root, options.follow_links)
+            place = where.find(content.get("path"), entry)
+            listed = pictures_below(place) if place.is_dir() else _listed(place, where)
             found |= dict.fromkeys(listed)
     return list(found)
 
 
-def _place(path: Path, root: Path, base: Any, entry: str) -> Path:
-    """Find a split's folder; `path` in the yaml often names a folder of another machine."""
-    tail = entry.removeprefix("../")  # some exports count from a folder that is not there
-    bases = [root / str(base), root] if isinstance(base, str) and "\0" not in base else [root]
-    for place in (where / name for where in bases for name in (entry, tail)):
-        if place.exists() and place.resolve().is_relative_to(root.resolve()):
-            return root / place.resolve().relative_to(root.resolve())
-    raise AnnotationError(
-        f"{path}: there is no {entry!r} inside {root}: put the pictures there, or name the folder "
-        "that it counts from with images="
-    )
+@dataclass(frozen=True)
+class _Places:
+    """Where a data.yaml's names are looked for: never outside its folder, or that of images=."""
+
+    yaml: Path
+    root: Path
+    follow_links: bool
+
+    def find(self, base: Any, entry: str) -> Path:
+        """Find a split's folder; `path` in the yaml often names a folder of another machine."""
+        tail = entry.removeprefix("../")  # some exports count from a folder that is not there
+        bases = [self.root]
+        if isinstance(base, str) and "\0" not in base:
+            bases.insert(0, self.root / base)
+        for place in (where / name for where in bases for name in (entry, tail)):
+            inside = self._inside(place) if place.exists() else None
+            if inside is not None:
+                return self.root / inside
+        raise AnnotationError(
+            f"{self.yaml}: there is no {entry!r} inside {self.root}: put the pictures there, or "
+            "name the folder that it counts from with images="
+        )
+
+    def _inside(self, place: Path) -> Path | None:
+        """Return a place relative to the root; None where it is outside."""
+        # abspath takes the .. out and leaves links alone
+        end, top = Path(os.path.abspath(place)), Path(os.path.abspath(self.root))
+        if not self.follow_links:
+            end, top = place.resolve(), self.root.resolve()
+        return end.relative_to(top) if end.is_relative_to(top) else None
 
 
-def _listed(place: Path, path: Path, root: Path) -> list[Path]:
+def _listed(place: Path, where: _Places) -> list[Path]:
     """Return the pictures a text file lists, one a line."""
     try:
         lines = place.read_text(encoding="utf-8").split("\n")
     except ValueError as error:
         raise AnnotationError(f"{place}: not a list of pictures ({error})") from error
-    return [_place(path, root, None, line.strip()) for line in lines if line.strip()]
+    return [where.find(None, line.strip()) for line in lines if line.strip()]
 
 
 def _label_file(picture: Path, root: Path) -> Path:
