@@ -38,7 +38,7 @@ def predict(
     tighten_boxes: bool = False,
     min_area: float = 0.0,
     pixel_size: float | None = None,
-    batch_size: int = 1,
+    batch_size: Literal["auto"] | int = 1,
     tiles: Literal["auto"] | int | None = None,
     overlap: int | None = None,
     weights: str | None = None,
@@ -74,7 +74,8 @@ def predict(
         tighten_boxes: Fit boxes to the masks.
         min_area: Smallest object to keep, in pixels.
         pixel_size: Length of a pixel's side in your unit, for the measurements.
-        batch_size: Pictures, or tiles, that go through the network together.
+        batch_size: Pictures, or tiles, that go through the network together; auto measures how
+            many are quickest. Pictures of other sizes are padded to the largest of their batch.
         tiles: Cut large pictures into overlapping tiles of so many pixels a side and join the
             objects across their seams; auto takes the size of the pictures the model was trained
             on. TIFF files are then read part by part. By default pictures go whole.
@@ -106,7 +107,12 @@ def predict(
             model, weights=weights, device=device, runtime=runtime, precision=precision
         )
         return _predict_class_maps(
-            predictor, sources, out, write=write, batch_size=batch_size, as_json=json_
+            predictor,
+            sources,
+            out,
+            write=write,
+            batch_size=1 if batch_size == "auto" else batch_size,
+            as_json=json_,
         )
     steps = PostProcessing(
         score_threshold=None if isinstance(score_threshold, str) else score_threshold,
