@@ -201,11 +201,12 @@ def serve(side: str, weights: str, count: int) -> None:
     print(json.dumps({"ready": side}), flush=True)
     for line in sys.stdin:
         stages.seconds.clear()
-        begin = time.perf_counter()
+        begin, busy = time.perf_counter(), time.process_time()
         results = predict(line.strip())
-        seconds = time.perf_counter() - begin
+        seconds, busy = time.perf_counter() - begin, time.process_time() - busy
         said = {
             "seconds": seconds,
+            "processor_seconds": busy,
             "stages": dict(stages.seconds),
             "loaded_mib": loaded / 1024,
             "peak_mib": _status("VmHWM") / 1024,
@@ -283,6 +284,7 @@ def summarise(said: list[dict[str, Any]]) -> dict[str, Any]:
         "milliseconds": round(statistics.median(milliseconds), 1),
         "fastest": round(min(milliseconds), 1),
         "slowest": round(max(milliseconds), 1),
+        "processor_ms": round(1e3 * statistics.median(s["processor_seconds"] for s in said), 1),
         "stages": stages,
         **{name: round(said[-1][name]) for name in ("loaded_mib", "peak_mib", "resident_mib")},
     }
@@ -374,7 +376,8 @@ def show(found: dict[str, Any]) -> None:
     for name, side in found["sides"].items():
         print(
             f"  {name}: {side['milliseconds']:.0f} ms ({side['fastest']:.0f} to "
-            f"{side['slowest']:.0f}), peak {side['peak_mib']} MiB, {side['loaded_mib']} loaded"
+            f"{side['slowest']:.0f}), {side['processor_ms']:.0f} of all threads, "
+            f"peak {side['peak_mib']} MiB, {side['loaded_mib']} loaded"
         )
         print("    " + ", ".join(f"{stage} {ms:.0f}" for stage, ms in side["stages"].items()))
     for name, off in found["agreement"].items():

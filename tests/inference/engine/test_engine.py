@@ -79,7 +79,7 @@ def _config(detector: str, head: str, backbone: str | None = None) -> InstanceSe
 def _model(config: InstanceSegmenter.Config) -> InstanceSegmenter:
     torch.manual_seed(0)
     model = config.build(("coin", "nut", "screw"), (3, 5, 8))
-    make_lively(model)
+    make_lively(model, _pictures()[0])
     return model
 
 
@@ -190,7 +190,7 @@ def test_class_maps_are_those_of_the_model(head: str) -> None:
     )
     torch.manual_seed(0)
     model = config.build(("coin", "nut"))
-    make_lively(model)
+    make_lively(model, _pictures()[0])
     engine = SemanticEngine(model)
     assert isinstance(engine, SemanticRuntime)
     assert not Predictor(engine).finds_objects
