@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Int32, UInt8
 
+from maskwright.data import PixelFormat
 from maskwright.errors import ConfigError
 from maskwright.inference.engine.layers import fused_kernels_exist
 from maskwright.inference.engine.rewriting import folded_copy, fuse
@@ -46,6 +47,12 @@ class _EngineOfAnyKind:
     def category_ids(self) -> tuple[int, ...]:
         """A dataset's id of each class."""
         return tuple(self.network.category_ids)
+
+    @property
+    def pixel_format(self) -> PixelFormat | None:
+        """Channels, type and statistics of the pictures it takes; None is RGB of 8 bits."""
+        taken: PixelFormat | None = self.network.pixel_format
+        return taken
 
     @property
     def device(self) -> torch.device:

@@ -78,9 +78,16 @@ class FusedConv2d(nn.Module):
     Args:
         convolution: An ordinary one, see `is_fusible`.
         activation: See `is_fusible_activation`; None for none.
+        is_direct: Never go by Winograd's algorithm, whose rounding is larger.
     """
 
-    def __init__(self, convolution: nn.Conv2d, activation: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        convolution: nn.Conv2d,
+        activation: nn.Module | None = None,
+        *,
+        is_direct: bool = False,
+    ) -> None:
         super().__init__()
         self.weight, self.bias = convolution.weight, convolution.bias
         self.activation = activation or nn.Identity()
@@ -95,7 +102,7 @@ class FusedConv2d(nn.Module):
         self._rectifies = isinstance(self.activation, nn.ReLU)
         self._winograd = (
             WinogradConv2d(self.weight, self.bias, rectifies=self._rectifies)
-            if suits_winograd(convolution)
+            if suits_winograd(convolution) and not is_direct
             else None
         )
 

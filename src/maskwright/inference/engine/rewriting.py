@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
+from maskwright.data import PixelFormat
 from maskwright.detectors import BoxHead
 from maskwright.errors import MaskwrightError
 from maskwright.inference.engine.blocks import (
@@ -25,7 +26,7 @@ from maskwright.inference.engine.layers import (
 )
 from maskwright.mask_heads import MaskRCNNHead, Prototypes
 from maskwright.model import InstanceSegmenter, Model
-from maskwright.structures import Batch
+from maskwright.structures import Batch, Size
 
 __all__ = ["folded_copy", "fuse"]
 
@@ -81,12 +82,14 @@ def _merge_activations(network: Model, probe: Batch) -> None:
     """Let convolutions and linear layers do the activation that follows them."""
     flow = watch(network, lambda: _run(network, probe))
     activations = dict(followers(flow, is_fusible, is_fusible_activation))
+    backbone = set(network.backbone.modules()) if network.backbone.amplifies_rounding else set()
     for layer in [module for module in network.modules() if is_fusible(module)]:
         activation = activations.get(layer)
         if activation is not None:  # before it becomes a part of the layer
             replace_everywhere(network, activation, nn.Identity())
         if isinstance(layer, nn.Conv2d):
-            replace_everywhere(network, layer, FusedConv2d(layer, activation))
+            fused_convolution = FusedConv2d(layer, activation, is_direct=layer in backbone)
+            replace_everywhere(network, layer, fused_convolution)
         elif isinstance(layer, nn.Linear):
             fused = FusedLinear(layer.weight, layer.bias, activation)
             replace_everywhere(network, layer, fused)
@@ -106,8 +109,17 @@ def _probe(network: Model) -> Batch:
     height, width = config.fixed_size or (side, side)
     size = (-(-height // multiple) * multiple, -(-width // multiple) * multiple)
     noise = torch.rand((1, 3, *size), generator=torch.Generator().manual_seed(0)) * 255
+    if (pixels := network.pixel_format) is not None:
+        noise = _as_stored(pixels, size)
     images = noise.to(network.device, memory_format=torch.channels_last)
     return Batch(images=images, image_sizes=(size,), original_sizes=(size,))
+
+
+def _as_stored(pixels: PixelFormat, size: Size) -> Tensor:
+    """Return noise of the mean and spread of the pictures that the network was trained on."""
+    noise = torch.randn((1, pixels.channels, *size), generator=torch.Generator().manual_seed(0))
+    mean, std = (torch.tensor(each)[:, None, None] for each in (pixels.mean, pixels.std))
+    return mean + std * noise
 
 
 def _run(network: Model, probe: Batch) -> object:
