@@ -26,7 +26,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from maskwright.masks.kernels import inlined, intrinsic, kernel
-from maskwright.masks.runs import Runs
+from maskwright.masks.runs import Runs, join_runs
+from maskwright.masks.threads import in_parts
 
 __all__ = ["grown_boxes", "paste_runs", "torch_fuses"]
 
@@ -51,8 +52,13 @@ def paste_runs(
 ) -> Runs:
     """Runs of the pixels where the pasted crop is greater than `threshold` (0 to 1)."""
     corners = grown_boxes(boxes, crops.shape[1])
-    pasted: Runs = _paste(crops, corners, *image_size, np.float32(threshold), torch_fuses())
-    return pasted
+    limit, fused = np.float32(threshold), torch_fuses()
+
+    def paste(first: int, last: int) -> Runs:
+        pasted: Runs = _paste(crops[first:last], corners[first:last], *image_size, limit, fused)
+        return pasted
+
+    return join_runs(in_parts(len(crops), paste))
 
 
 def grown_boxes(boxes: Float32[np.ndarray, "n 4"], size: int) -> np.ndarray:

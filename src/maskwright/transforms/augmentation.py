@@ -43,7 +43,8 @@ from maskwright.transforms.resize import resized_size
 __all__ = ["Augmentation"]
 
 _Turn = Annotated[float, Field(ge=0.0, le=180.0)]
-_Corner = Annotated[float, Field(ge=0.0, le=0.4)]
+_Corner = Annotated[float, Field(ge=0.0, lt=0.25)]
+"""Below a quarter, four corners that move on their own still make a convex shape."""
 _Hue = Annotated[float, Field(ge=0.0, le=0.5)]
 
 

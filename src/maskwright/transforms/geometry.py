@@ -75,8 +75,8 @@ def move_corners(size: Size, shifts: Float64[np.ndarray, "4 2"]) -> Matrix:
 
     Args:
         size: (height, width) of the picture.
-        shifts: (x, y) of each corner in pixels; by less than half a side each, no corner comes
-            to lie between the others, and all of the picture stays before the horizon.
+        shifts: (x, y) of each corner in pixels; by less than a quarter of a side each, no corner
+            comes to lie between the others, and all of the picture stays before the horizon.
     """
     height, width = size
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
