@@ -13,6 +13,7 @@ from maskwright.data.coco import read_coco
 from maskwright.data.dataset import Dataset
 from maskwright.data.formats.contract import Imported, ReadOptions, Source
 from maskwright.data.formats.export import ExportLog, PictureObjects, file_stems, pictures_of
+from maskwright.data.json_pieces import JsonList
 from maskwright.errors import DataError
 from maskwright.files import atomic_write
 
@@ -42,7 +43,7 @@ def is_panoptic(content: dict[str, object]) -> bool:
 
 
 def _first(entries: object) -> dict[str, object]:
-    first = entries[0] if isinstance(entries, list) and entries else None
+    first = entries[0] if isinstance(entries, list | JsonList) and entries else None
     return first if isinstance(first, dict) else {}
 
 

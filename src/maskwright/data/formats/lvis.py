@@ -19,7 +19,8 @@ from maskwright.data.dataset import Dataset
 from maskwright.data.formats.coco import is_lvis, picture_entry
 from maskwright.data.formats.contract import Imported, ReadOptions, Source
 from maskwright.data.formats.export import ExportLog, pictures_of
-from maskwright.data.formats.json_files import load_json
+from maskwright.data.formats.json_files import load_large_json
+from maskwright.data.json_pieces import JsonList
 
 __all__ = ["read", "sniff", "write"]
 
@@ -36,9 +37,9 @@ def sniff(source: Source) -> bool:
 def read(source: Source, options: ReadOptions) -> Imported:
     """Read it; pictures without a file name are named by the end of their `coco_url`."""
     path = source.json_file or source.path
-    content = load_json(path) if source.json is None else source.json
+    content = load_large_json(path) if source.json is None else source.json
     images = content.get("images") if isinstance(content, dict) else None
-    if isinstance(images, list):
+    if isinstance(images, list | JsonList):
         content = content | {"images": [_named(entry) for entry in images]}
     index, report = read_coco(path, crowd=options.crowd, content=content)
     return Imported(index, report, None, path)
