@@ -175,12 +175,8 @@ class IndexBuilder:
         coordinates, coordinate_offsets = take_ragged(
             _flat(self._coordinates), _flat(self._coordinate_offsets), ring_order
         )
-        rle_text, rle_offsets = take_ragged(
-            _flat(self._rle_text), _flat(self._rle_offsets), order
-        )
-        counts, count_offsets = take_ragged(
-            _flat(self._counts), _flat(self._count_offsets), order
-        )
+        rle_text, rle_offsets = take_ragged(_flat(self._rle_text), _flat(self._rle_offsets), order)
+        counts, count_offsets = take_ragged(_flat(self._counts), _flat(self._count_offsets), order)
         return AnnotationIndex(
             source=self._source,
             class_names=self._class_names,
@@ -325,7 +321,10 @@ def _may_be_empty(index: AnnotationIndex) -> Bool[np.ndarray, " n"]:
 
 @kernel
 def _without_sure_ring(
-    coordinates: np.ndarray, coordinate_offsets: np.ndarray, ring_offsets: np.ndarray, sizes: np.ndarray
+    coordinates: np.ndarray,
+    coordinate_offsets: np.ndarray,
+    ring_offsets: np.ndarray,
+    sizes: np.ndarray,
 ) -> np.ndarray:
     # Ring by ring: over whole columns, the intermediate results take ten times the coordinates.
     maybe = np.zeros(len(sizes), np.bool_)

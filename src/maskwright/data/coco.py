@@ -84,9 +84,7 @@ def _checked(path: Path, content: Any) -> dict[str, Sequence[Any]]:
             '"images", "annotations" and "categories"',
         )
     for key in ("images", "annotations", "categories"):
-        if not isinstance(content, dict) or not isinstance(
-            content.get(key), list | JsonList
-        ):
+        if not isinstance(content, dict) or not isinstance(content.get(key), list | JsonList):
             raise _fault(path, f'not a COCO annotation file, it has no list "{key}"')
     annotations: dict[str, Sequence[Any]] = content
     return annotations
@@ -111,7 +109,9 @@ def _read_categories(path: Path, entries: Sequence[Any]) -> tuple[list[int], lis
     return category_ids, [names[category_id] for category_id in category_ids]
 
 
-def _read_images(path: Path, entries: Sequence[Any], builder: IndexBuilder) -> dict[int, CocoPicture]:
+def _read_images(
+    path: Path, entries: Sequence[Any], builder: IndexBuilder
+) -> dict[int, CocoPicture]:
     """Feed the pictures to the builder; returns what annotations need to know of them, by id."""
     images: dict[int, CocoPicture] = {}
     seen_names: set[str] = set()

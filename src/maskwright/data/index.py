@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64, UInt8
+from jaxtyping import Bool, Float64, Int32, Int64, UInt8
 
 from maskwright.masks import Masks
 
@@ -45,11 +46,13 @@ class AnnotationIndex:
         xywh: (n, 4) boxes as the source states them: left, top, width, height.
         ring_offsets: (n + 1,) rings of each object.
         coordinate_offsets: (r + 1,) coordinates of each ring.
-        coordinates: All polygon coordinates.
+        coordinates: All polygon coordinates, times `coordinate_steps`.
         rle_offsets: (n + 1,) characters of each object's compressed code.
         rle_text: All codes, ASCII.
         count_offsets: (n + 1,) counts of each object.
         counts: All uncompressed run-length counts.
+        coordinate_steps: Coordinates of few decimals may be whole numbers of such steps per pixel.
+        file: The Arrow file that the columns are mapped from; None if they are in memory.
     """
 
     source: str
@@ -67,11 +70,21 @@ class AnnotationIndex:
     xywh: Float64[np.ndarray, "n 4"]
     ring_offsets: Int64[np.ndarray, " n+1"]
     coordinate_offsets: Int64[np.ndarray, " r+1"]
-    coordinates: Float64[np.ndarray, " c"]
+    coordinates: Float64[np.ndarray, " c"] | Int32[np.ndarray, " c"]
     rle_offsets: Int64[np.ndarray, " n+1"]
     rle_text: UInt8[np.ndarray, " t"]
     count_offsets: Int64[np.ndarray, " n+1"]
     counts: Int64[np.ndarray, " s"]
+    coordinate_steps: int = 1
+    file: Path | None = None
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """Send a mapped index to another process by its file, not by its arrays."""
+        if self.file is None:
+            return super().__reduce__()
+        from maskwright.data.index_file import reopen_index
+
+        return reopen_index, (self.file, self.source)
 
     @property
     def num_images(self) -> int:
@@ -100,7 +113,11 @@ class AnnotationIndex:
         """Return the polygon rings of an object, [] if it is run-length coded."""
         start, stop = self.ring_offsets[item], self.ring_offsets[item + 1]
         bounds = self.coordinate_offsets[start : stop + 1].tolist()
-        return [self.coordinates[a:b] for a, b in pairwise(bounds)]
+        rings = [self.coordinates[a:b] for a, b in pairwise(bounds)]
+        if self.coordinates.dtype == np.float64:
+            return rings
+        # Divided, not multiplied: k / 100 is the double nearest to the decimal that was written.
+        return [ring / self.coordinate_steps for ring in rings]
 
     def run_length_code(self, item: int) -> dict[str, Any] | None:
         """Return the run-length code of an object as COCO writes it, None for polygons."""

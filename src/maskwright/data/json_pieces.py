@@ -22,7 +22,7 @@ from pydantic_core import from_json
 from maskwright.errors import AnnotationError
 from maskwright.masks.kernels import kernel
 
-__all__ = ["JsonList", "paused_collection", "pieces_of", "read_in_pieces"]
+__all__ = ["JsonList", "paused_collection", "pieces_of", "read_in_pieces", "sketch_of"]
 
 _PIECE = 2**22
 _MAX_MEMBERS = 1000
@@ -92,6 +92,8 @@ class JsonList(Sequence[Any]):
         """Return values by position; all but the first take a walk over the list."""
         if index == 0:
             return self._parsed(0)[0]
+        if index == slice(1):
+            return self._parsed(0)[:1]
         return list(self)[index]
 
     def _parsed(self, piece: int) -> list[Any]:
@@ -117,6 +119,16 @@ def pieces_of(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
         return
     for start in range(0, len(values), _VALUES):
         yield values[start : start + _VALUES]
+
+
+def sketch_of(content: Any) -> Any:
+    """Return an object with its lists cut to their first value, anything else as it is."""
+    if not isinstance(content, dict):
+        return content
+    return {
+        key: list(value[:1]) if isinstance(value, list | JsonList) else value
+        for key, value in content.items()
+    }
 
 
 def read_in_pieces(path: Path, *, piece: int = _PIECE) -> dict[str, Any] | None:
@@ -191,9 +203,7 @@ _OBJECT, _COLON_AFTER_KEY, _CUT, _MEMBER_END = 0, 1, 2, 3
 
 
 @kernel
-def _scan(
-    text: np.ndarray, start: int, piece: int, kinds: np.ndarray, places: np.ndarray
-) -> int:
+def _scan(text: np.ndarray, start: int, piece: int, kinds: np.ndarray, places: np.ndarray) -> int:
     """Note the opening brace, the colons and ends of members, and the cuts of long lists.
 
     Returns how many were noted; 0 where the text is not one object that closes all it opens, and

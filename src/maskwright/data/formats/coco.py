@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from maskwright.data.cache import cached_index
 from maskwright.data.coco import read_coco
 from maskwright.data.dataset import Dataset
 from maskwright.data.formats.contract import Imported, ReadOptions, Source
 from maskwright.data.formats.export import ExportLog, PictureObjects, file_stems, pictures_of
-from maskwright.data.json_pieces import JsonList
+from maskwright.data.json_pieces import JsonList, sketch_of
 from maskwright.errors import DataError
 from maskwright.files import atomic_write
 
@@ -24,7 +25,7 @@ _MAX_NAMED = 5
 
 def sniff(source: Source) -> bool:
     """Say whether it is a json with COCO's lists, and not one of its relatives."""
-    content = source.json
+    content = source.json_sketch
     if not isinstance(content, dict) or not {"images", "annotations"} <= content.keys():
         return False
     return not (is_lvis(content) or is_panoptic(content))
@@ -50,7 +51,13 @@ def _first(entries: object) -> dict[str, object]:
 def read(source: Source, options: ReadOptions) -> Imported:
     """Read it; `maskwright.data.coco` says what is refused."""
     path = _only_json(source)
-    index, report = read_coco(path, crowd=options.crowd, content=source.json)
+    index, report = cached_index(
+        path,
+        kind="coco",
+        crowd=options.crowd,
+        read=lambda: read_coco(path, crowd=options.crowd, content=source.json),
+        sketch=lambda: sketch_of(source.json),
+    )
     return Imported(index, report, None, path)
 
 

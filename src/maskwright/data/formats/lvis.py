@@ -14,13 +14,16 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from maskwright.data.cache import cached_index
 from maskwright.data.coco import read_coco
 from maskwright.data.dataset import Dataset
 from maskwright.data.formats.coco import is_lvis, picture_entry
 from maskwright.data.formats.contract import Imported, ReadOptions, Source
 from maskwright.data.formats.export import ExportLog, pictures_of
 from maskwright.data.formats.json_files import load_large_json
-from maskwright.data.json_pieces import JsonList
+from maskwright.data.index import AnnotationIndex
+from maskwright.data.json_pieces import JsonList, sketch_of
+from maskwright.data.report import ImportReport
 
 __all__ = ["read", "sniff", "write"]
 
@@ -30,19 +33,29 @@ _RARE, _COMMON = 10, 100
 
 def sniff(source: Source) -> bool:
     """Say whether its json is COCO-shaped with LVIS's fields."""
-    content = source.json
+    content = source.json_sketch
     return isinstance(content, dict) and "annotations" in content and is_lvis(content)
 
 
 def read(source: Source, options: ReadOptions) -> Imported:
     """Read it; pictures without a file name are named by the end of their `coco_url`."""
     path = source.json_file or source.path
-    content = load_large_json(path) if source.json is None else source.json
+    index, report = cached_index(
+        path,
+        kind="lvis",
+        crowd=options.crowd,
+        read=lambda: _read(path, options, source.json),
+        sketch=lambda: sketch_of(source.json),
+    )
+    return Imported(index, report, None, path)
+
+
+def _read(path: Path, options: ReadOptions, content: Any) -> tuple[AnnotationIndex, ImportReport]:
+    content = load_large_json(path) if content is None else content
     images = content.get("images") if isinstance(content, dict) else None
     if isinstance(images, list | JsonList):
         content = content | {"images": [_named(entry) for entry in images]}
-    index, report = read_coco(path, crowd=options.crowd, content=content)
-    return Imported(index, report, None, path)
+    return read_coco(path, crowd=options.crowd, content=content)
 
 
 def _named(entry: Any) -> Any:
