@@ -191,7 +191,7 @@ def albumentations_pipeline(path: Path, seed: int) -> Pipeline:
 def _kept(
     image: torch.Tensor, masks: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    kept = masks.flatten(1).any(1)
+    kept = (masks.flatten(1) != 0).any(1)
     masks = masks[kept]
     return image, masks, masks_to_boxes(masks)
 

@@ -2,8 +2,8 @@
 
 The pictures of all epochs form one stream: epoch 0 shuffled, epoch 1 shuffled anew, and so on.
 Step k takes the pictures k * b to (k + 1) * b of it, so every batch is full, and training goes on
-at any step without reading what came before. Each picture of the stream has a random generator of
-its own, seeded by (seed, epoch, picture): nothing depends on which process reads it, or when.
+at any step without reading what came before. Each place of the stream has a random generator of its
+own, seeded by (seed, epoch, picture, copy): nothing depends on which process reads it, or when.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from maskwright.data.dataset import Dataset
+from maskwright.data.stream import Place, Stream, repeat_factors
 from maskwright.errors import ConfigError, DataError, MaskwrightError
 from maskwright.masks import Masks
 from maskwright.structures import Batch, Instances, Sample, Size
@@ -33,9 +34,9 @@ __all__ = ["Loader", "Transform"]
 Transform = Callable[[Sample, np.random.Generator], Sample]
 """What makes a sample of the dataset into one of a batch; randomness from the generator only."""
 
-# Last words of the seeds, so that no two kinds of generator share one. They are not 0, for NumPy
-# takes missing words of a seed for zeros.
-_SHUFFLE, _SAMPLE = 1, 2
+# Words of the seeds, so that no two kinds of generator share one (orders have `stream.SHUFFLE`).
+# They are not 0, for NumPy takes missing words of a seed for zeros.
+_SAMPLE = 2
 
 
 @final
@@ -61,6 +62,10 @@ class Loader:
             this, the largest stride of the network.
         cache_bytes: Decoded pictures kept in memory up to this size, shared out among the
             workers, which spares decoding small datasets in every epoch.
+        repeat_threshold: Pictures of classes that are on a smaller fraction of the pictures come
+            more often, see `repeat_factors`; an epoch is longer then. None takes each once.
+        aspect_batches: Put pictures of like aspect into one batch, so that less of it is padding.
+            Each still comes as often.
 
     Raises:
         ConfigError: A number out of range.
@@ -84,6 +89,8 @@ class Loader:
         start_step: int = 0,
         size_divisor: int = 32,
         cache_bytes: int = 0,
+        repeat_threshold: float | None = None,
+        aspect_batches: bool = False,
     ) -> None:
         if not len(dataset):
             raise DataError(f"{dataset!r} has no pictures to load")
@@ -105,7 +112,23 @@ class Loader:
         self._transform = transform or _make_transform(
             augmentation, short_side, long_side, fixed_size
         )
-        self._stream = _Stream(len(dataset), batch_size, seed, shuffle, epochs, start_step)
+        if repeat_threshold is not None and not 0 < repeat_threshold <= 1:
+            raise ConfigError(
+                f"repeat_threshold must be above 0, at most 1, got {repeat_threshold}"
+            )
+        if not shuffle and (aspect_batches or repeat_threshold is not None):
+            raise ConfigError("repeat_threshold and aspect_batches need shuffle=True")
+        sizes = dataset.sizes
+        self._stream = Stream(
+            len(dataset),
+            batch_size,
+            seed,
+            shuffle,
+            epochs,
+            start_step,
+            factors=None if repeat_threshold is None else repeat_factors(dataset, repeat_threshold),
+            aspects=sizes[:, 1] / sizes[:, 0] if aspect_batches else None,
+        )
         self._num_workers = num_workers
         self._size_divisor = size_divisor
         self._seed = seed
@@ -123,8 +146,8 @@ class Loader:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps after which every picture has come once."""
-        return math.ceil(len(self._dataset) / self._stream.batch_size)
+        """Steps after which every picture has come once or more."""
+        return math.ceil(self._stream.places_per_epoch / self._stream.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches from `start_step` on.
@@ -152,42 +175,6 @@ class Loader:
             yield _unpack(packed, self._dataset)
 
 
-class _Stream:
-    """Yields per batch the (epoch, picture) pairs of its places in the stream."""
-
-    def __init__(
-        self,
-        num_images: int,
-        batch_size: int,
-        seed: int,
-        shuffle: bool,
-        epochs: int | None,
-        start_step: int,
-    ) -> None:
-        self.batch_size = batch_size
-        self.start_step = start_step
-        self.num_batches = None if epochs is None else math.ceil(epochs * num_images / batch_size)
-        self._num_images = num_images
-        self._end = None if epochs is None else epochs * num_images
-        self._seed = seed
-        self._shuffle = shuffle
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        place = self.start_step * self.batch_size
-        order_epoch, order = -1, np.arange(self._num_images)
-        while self._end is None or place < self._end:
-            stop = place + self.batch_size
-            batch = []
-            for position in range(place, stop if self._end is None else min(stop, self._end)):
-                epoch, index = divmod(position, self._num_images)
-                if self._shuffle and epoch != order_epoch:
-                    rng = np.random.default_rng((self._seed, epoch, _SHUFFLE))
-                    order_epoch, order = epoch, rng.permutation(self._num_images)
-                batch.append((epoch, int(order[index])))
-            yield batch
-            place = stop
-
-
 class _Reader(TorchDataset):
     """Reads and transforms one picture of the stream; lives in the workers."""
 
@@ -198,9 +185,10 @@ class _Reader(TorchDataset):
         self._free_bytes = cache_bytes
         self._cache: dict[int, UInt8[np.ndarray, "h w 3"]] = {}
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Sample, Size] | MaskwrightError:
-        epoch, index = key
-        rng = np.random.default_rng((self._seed, epoch, index, _SAMPLE))
+    def __getitem__(self, place: Place) -> tuple[Sample, Size] | MaskwrightError:
+        epoch, index, copy = place
+        words = (self._seed, epoch, index, _SAMPLE, copy)
+        rng = np.random.default_rng(words if copy else words[:-1])
         try:
             sample = self._read(index)
             return self._transform(sample, rng), sample.targets.image_size

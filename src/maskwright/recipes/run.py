@@ -306,6 +306,8 @@ def _loader(training: _Training, start_step: int) -> Loader:
         start_step=start_step,
         size_divisor=recipe.model.size_multiple,
         cache_bytes=_CACHE_BYTES,
+        repeat_threshold=recipe.repeat_threshold,
+        aspect_batches=recipe.aspect_batches,
     )
 
 
