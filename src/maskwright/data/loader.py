@@ -29,7 +29,7 @@ from maskwright.masks import Masks
 from maskwright.structures import Batch, Instances, Sample, Size
 from maskwright.transforms import Augmentation, resize_sample
 
-__all__ = ["Loader", "Transform"]
+__all__ = ["Loader", "Transform", "make_transform", "pack", "start_worker", "unpack"]
 
 Transform = Callable[[Sample, np.random.Generator], Sample]
 """What makes a sample of the dataset into one of a batch; randomness from the generator only."""
@@ -109,7 +109,7 @@ class Loader:
         if transform is not None and augmentation is not None:
             raise ConfigError("transform takes the place of augmentation: give one of them")
         self._dataset = dataset
-        self._transform = transform or _make_transform(
+        self._transform = transform or make_transform(
             augmentation, short_side, long_side, fixed_size
         )
         if repeat_threshold is not None and not 0 < repeat_threshold <= 1:
@@ -164,15 +164,15 @@ class Loader:
             ),
             batch_sampler=self._stream,
             num_workers=self._num_workers,
-            collate_fn=partial(_pack, size_divisor=self._size_divisor),
-            worker_init_fn=_start_worker,
+            collate_fn=partial(pack, size_divisor=self._size_divisor),
+            worker_init_fn=start_worker,
             # Otherwise a loader would draw from, and change, the global generator.
             generator=torch.Generator().manual_seed(self._seed),
         )
         for packed in loader:
             if isinstance(packed, MaskwrightError):
                 raise packed
-            yield _unpack(packed, self._dataset)
+            yield unpack(packed, self._dataset.class_names, self._dataset.category_ids)
 
 
 class _Reader(TorchDataset):
@@ -224,9 +224,10 @@ class _PackedBatch:
     targets: list[_PackedTargets]
 
 
-def _make_transform(
+def make_transform(
     augmentation: Augmentation | None, short_side: int, long_side: int, fixed_size: Size | None
 ) -> Transform:
+    """Return the transform that resizes, and augments if asked to."""
     apply = _resize if augmentation is None else augmentation.apply
     return partial(apply, short_side=short_side, long_side=long_side, fixed_size=fixed_size)
 
@@ -243,16 +244,18 @@ def _resize(
     return resize_sample(sample, short_side=short_side, long_side=long_side, fixed_size=fixed_size)
 
 
-def _start_worker(worker: int) -> None:
+def start_worker(worker: int) -> None:
+    """Set a worker process up: one thread, and deaf to Ctrl-C."""
     del worker
     cv2.setNumThreads(0)
     # Ctrl-C reaches every process of the terminal: only the main one should answer.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _pack(
+def pack(
     items: Sequence[tuple[Sample, Size] | MaskwrightError], *, size_divisor: int
 ) -> _PackedBatch | MaskwrightError:
+    """Pad samples to one batch, of arrays for the way between processes; an error stays one."""
     samples: list[Sample] = []
     original_sizes: list[Size] = []
     for item in items:
@@ -289,7 +292,10 @@ def _pack_targets(targets: Instances) -> _PackedTargets:
     )
 
 
-def _unpack(packed: _PackedBatch, dataset: Dataset) -> Batch:
+def unpack(
+    packed: _PackedBatch, class_names: tuple[str, ...], category_ids: tuple[int, ...]
+) -> Batch:
+    """Return what `pack` packed as a batch of tensors."""
     targets = tuple(
         Instances(
             image_size=entry.image_size,
@@ -297,8 +303,8 @@ def _unpack(packed: _PackedBatch, dataset: Dataset) -> Batch:
             labels=torch.from_numpy(entry.labels),
             masks=entry.masks,
             is_crowd=torch.from_numpy(entry.is_crowd),
-            class_names=dataset.class_names,
-            category_ids=dataset.category_ids,
+            class_names=class_names,
+            category_ids=category_ids,
         )
         for entry in packed.targets
     )
