@@ -109,6 +109,16 @@ Examples:
     maskwright data convert tiles/ --to coco --out coco --crowd drop
     maskwright data convert project.xml --to labelme --out labelme --strict""",
 )
+_data.command(
+    "maskwright.cli.data:shard",
+    name="shard",
+    help="Write tar shards to train from object storage.",
+    help_epilogue="""\
+Examples:
+
+    maskwright data shard annotations.json --out shards
+    maskwright data shard annotations.json --out shards --pictures-per-shard 1000""",
+)
 app.command(_data)
 
 _DOTTED = re.compile(r"--([a-z][a-z0-9_-]*(?:\.[a-z][a-z0-9_-]*)+)(?:=(.*))?", re.DOTALL)

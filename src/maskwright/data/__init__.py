@@ -10,6 +10,7 @@ from maskwright.data.loader import Loader, Transform
 from maskwright.data.opening import open_annotations, open_dataset
 from maskwright.data.report import Finding, ImportReport
 from maskwright.data.saving import encode_image, save_image
+from maskwright.data.shards import ShardLoader, write_shards
 from maskwright.data.split import split_dataset
 from maskwright.data.windows import ArrayWindows, PictureWindows, open_windows
 
@@ -22,6 +23,7 @@ __all__ = [
     "ImportReport",
     "Loader",
     "PictureWindows",
+    "ShardLoader",
     "Transform",
     "convert",
     "encode_image",
@@ -32,4 +34,5 @@ __all__ = [
     "save_image",
     "split_dataset",
     "write_coco_dataset",
+    "write_shards",
 ]

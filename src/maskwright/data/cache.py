@@ -151,7 +151,8 @@ def cached_sketch(path: Path) -> Any:
 
 def _folder_for(path: Path) -> Path | None:
     try:
-        return cache_folder() if path.stat().st_size >= WORTH_KEEPING else None
+        is_worth = path.stat().st_size >= WORTH_KEEPING and _reader_version() != ""
+        return cache_folder() if is_worth else None
     except OSError:
         return None
 
@@ -213,10 +214,14 @@ def _sketch_path(folder: Path, digest: str) -> Path:
 
 @cache
 def _reader_version() -> str:
+    """Return a hash of the readers' code, "" where it is not at hand, as in a frozen program."""
     here = Path(__file__).parent
     code = hashlib.blake2b(digest_size=16)
-    for name in _READERS:
-        code.update((here / name).read_bytes())
+    try:
+        for name in _READERS:
+            code.update((here / name).read_bytes())
+    except OSError:
+        return ""
     return code.hexdigest()
 
 
