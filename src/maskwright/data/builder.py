@@ -311,12 +311,13 @@ def _may_be_empty(index: AnnotationIndex) -> Bool[np.ndarray, " n"]:
     without being drawn, which keeps opening a large file quick.
     """
     images = np.repeat(np.arange(index.num_images), np.diff(index.object_offsets))
-    return _without_sure_ring(
+    maybe: np.ndarray = _without_sure_ring(
         index.coordinates,
         index.coordinate_offsets,
         index.ring_offsets,
         index.sizes[images],
     )
+    return maybe
 
 
 @kernel

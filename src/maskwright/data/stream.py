@@ -142,7 +142,8 @@ def repeated(
     """
     scaled = np.cumsum(factors * (num_places / factors.sum()))
     scaled[-1] = num_places
-    counts = np.diff(np.floor(scaled + rng.random()).astype(np.int64), prepend=0)
+    ends = np.floor(scaled + rng.random()).astype(np.int64)
+    counts = ends - np.concatenate([[0], ends[:-1]])
     starts = np.cumsum(counts) - counts
     images = np.repeat(np.arange(len(factors)), counts)
     return images, np.arange(num_places) - starts[images]
