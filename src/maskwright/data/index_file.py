@@ -135,11 +135,21 @@ def _in_steps(coordinates: np.ndarray, steps: int) -> tuple[np.ndarray, int]:
     for candidate in _STEPS:
         if largest * candidate >= 2**31:
             break
-        whole = np.rint(coordinates * candidate).astype(np.int32)
-        # Bits are compared, for -0.0 equals 0.0.
-        if np.array_equal((whole / candidate).view(np.int64), coordinates.view(np.int64)):
+        # A look at the first ones spares most passes over all of them.
+        if _whole(coordinates[:1000], candidate) is None:
+            continue
+        whole = _whole(coordinates, candidate)
+        if whole is not None:
             return whole, candidate
     return coordinates, 1
+
+
+def _whole(coordinates: np.ndarray, steps: int) -> np.ndarray | None:
+    """Return coordinates in whole steps, None unless dividing gives the same bits."""
+    whole: np.ndarray = np.rint(coordinates * steps).astype(np.int32)
+    # Bits are compared, for -0.0 equals 0.0.
+    is_exact = np.array_equal((whole / steps).view(np.int64), coordinates.view(np.int64))
+    return whole if is_exact else None
 
 
 def _report(values: dict[str, Any], source: str) -> ImportReport:
