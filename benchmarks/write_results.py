@@ -32,6 +32,7 @@ def main() -> None:
         *learnt_part(),
         *masks_part(),
         *tiles_part(),
+        *doctor_part(),
         *commands_part(),
     ]
     PAGE.write_text("\n".join(parts), encoding="utf-8")
@@ -210,6 +211,92 @@ def tiles_part() -> list[str]:
             "",
         ]
     return [*lines, machine_line(next(iter(measured.values()))["machine"]), ""]
+
+
+def doctor_part() -> list[str]:
+    """What `maskwright data check` finds of planted defects, and what it invents."""
+    measured = read("doctor")
+    if measured is None:
+        return []
+    planted = [one for one in measured["sets"] if "scores" in one]
+    sets = "; ".join(
+        f"{one['name']} ({one['pictures']} pictures, {one['objects']:,} objects, "
+        f"{one['seconds']:.1f} s)"
+        for one in measured["sets"]
+    )
+    columns = [f"{one['name']} {what}" for one in planted for what in ("found", "false", "clean")]
+    lines = [
+        "## The doctor: planted defects found, and false alarms",
+        "",
+        f"`python benchmarks/doctor.py DATA`: `maskwright data check` on {sets}, as they are and "
+        f"with defects of {sum(has_plants(measured, check) for check in measured['severities'])} "
+        f"kinds planted in copies of them, {planted[0]['num_seeds']} times over. *found* is "
+        "planted defects that were named; *false* those named that were neither planted nor on "
+        "the clean data, consequences of other plants included; *clean* is what is named on the "
+        "data as they are, whether right or not.",
+        "",
+        "| check | " + " | ".join(columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
+    for check, severity in measured["severities"].items():
+        if has_plants(measured, check):
+            cells = [cell for one in planted for cell in doctor_cells(one, check)]
+            lines.append(f"| {check} ({severity}) | " + " | ".join(cells) + " |")
+    others = [one for one in measured["sets"] if "scores" not in one]
+    named = [f"{one['name']}: {sum(one['clean'].values()) or 'nothing'}" for one in others]
+    return [
+        *lines,
+        "",
+        f"Too small to plant in; named on the data as they are: {', '.join(named)}.",
+        "",
+        *doctor_remarks(planted),
+        "",
+        machine_line(measured["machine"]),
+        "",
+    ]
+
+
+def doctor_remarks(planted: list[dict[str, Any]]) -> list[str]:
+    """Say what lies behind the figures that are not full."""
+    ways = {
+        "compressed": "brighter and compressed",
+        "halved": "halved and enlarged",
+        "noisy": "noisy and of more contrast",
+        "cut": "cut by a twenty-fifth on every side",
+    }
+    copies = "; ".join(
+        f"{words} " + ", ".join("{} of {}".format(*one["copies_found"][way]) for one in planted)
+        for way, words in ways.items()
+    )
+    slivers = ", ".join(
+        f"{one['slivers_at_edge']} of {one['clean'].get('object-sliver', 0)}" for one in planted
+    )
+    names = " and ".join(one["name"] for one in planted)
+    return [
+        f"- *near-duplicate*: copies called alike by the way they were altered, on {names}: "
+        f"{copies}. Crops are beyond a perceptual hash; name groups with `--group-pattern`. Of "
+        "the nuclei pictures as they are, many of which look like crops of the same plates, no "
+        "two are called alike.",
+        "- *picture-damaged*: truncation to 30 to 95 % is seen, and any damage to a PNG, which "
+        "holds checksums. A hole in the middle of a JPEG decodes without complaint and is missed.",
+        f"- *object-sliver* on the data as they are: {slivers} touch the edge that cut them. "
+        "*object-of-two-classes* on coco128: a car that is also a truck, a phone that is also a "
+        "remote. *picture-dense* on nuclei is true.",
+        "- The checks of classes name much on coco128, whose 128 pictures hold few objects of "
+        "most of 80 classes; objects that plants take from a class count as false alarms there.",
+    ]
+
+
+def has_plants(measured: dict[str, Any], check: str) -> bool:
+    """Say whether any defect was planted for a check."""
+    return any(one.get("scores", {}).get(check, {}).get("planted") for one in measured["sets"])
+
+
+def doctor_cells(one: dict[str, Any], check: str) -> list[str]:
+    """Return found, false and clean of a check on one set."""
+    numbers = one["scores"][check]
+    found = f"{numbers['found']}/{numbers['planted']}"
+    return [found, str(numbers["false_alarms"]), str(one["clean"].get(check, 0))]
 
 
 def commands_part() -> list[str]:

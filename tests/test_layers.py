@@ -18,6 +18,7 @@ _RANK = {
     "conversions": 3,
     "structures": 4,
     "ops": 5,
+    "score_calibration": 5,
     "transforms": 10,
     "data": 11,
     "draw": 12,

@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from maskwright.data import Dataset, open_dataset, read_image, split_dataset
+    from maskwright.data import Dataset, check_dataset, open_dataset, read_image, split_dataset
     from maskwright.errors import MaskwrightError
     from maskwright.evaluation import evaluate
     from maskwright.inference import Predictor, load
@@ -33,6 +33,7 @@ _HOMES = {
     "Masks": "maskwright.masks",
     "MaskwrightError": "maskwright.errors",
     "Predictor": "maskwright.inference",
+    "check_dataset": "maskwright.data",
     "evaluate": "maskwright.evaluation",
     "load": "maskwright.inference",
     "open_dataset": "maskwright.data",
@@ -51,6 +52,7 @@ __all__ = [
     "Masks",
     "MaskwrightError",
     "Predictor",
+    "check_dataset",
     "evaluate",
     "load",
     "open_dataset",

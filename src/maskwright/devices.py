@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from maskwright.errors import ConfigError
@@ -14,6 +15,8 @@ __all__ = ["choose_device"]
 
 def choose_device(name: str | None = None) -> torch.device:
     """Return the named device, or the best there is: a GPU before the CPU.
+
+    Of several processes that torchrun started on a machine, each takes the GPU of its own number.
 
     Args:
         name: As torch names it: "cpu", "cuda", "cuda:1", "mps"; None chooses.
@@ -31,8 +34,9 @@ def choose_device(name: str | None = None) -> torch.device:
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
-    if name is None:
-        return torch.device(next(kind for kind, there in is_there.items() if there))
+    name = name or next(kind for kind, there in is_there.items() if there)
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
     if not is_there.get(name.partition(":")[0], False):
         there = ", ".join(kind for kind, there in is_there.items() if there)
         raise ConfigError(f"device {name!r} is not on this machine; there is {there}")

@@ -11,6 +11,8 @@
     ├── EvaluationError    predictions and truth cannot be held against each other
     └── MissingExtraError  an optional part is needed and not installed (also an ImportError)
 
+One warning: ReducedDepthWarning, where a picture loses values.
+
 A message says what came, what was wanted and how to mend it.
 """
 
@@ -26,6 +28,7 @@ __all__ = [
     "MaskError",
     "MaskwrightError",
     "MissingExtraError",
+    "ReducedDepthWarning",
     "TrainingError",
     "nearest_name",
 ]
@@ -45,6 +48,10 @@ class ImageError(DataError):
 
 class AnnotationError(DataError):
     """An annotation contradicts its format, its picture or its classes."""
+
+
+class ReducedDepthWarning(UserWarning):
+    """Values of a picture were cut to 8 bits, for a model or a reader that takes no others."""
 
 
 class MaskError(MaskwrightError, ValueError):

@@ -1,16 +1,19 @@
-"""Files that are either whole or not there."""
+"""Files and folders that are either whole or not there."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["atomic_write", "write_json"]
+from maskwright.errors import DataError
+
+__all__ = ["atomic_write", "new_folder", "write_json"]
 
 
 @contextmanager
@@ -50,6 +53,38 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         partial.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+@contextmanager
+def new_folder(out: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a folder to write into; it becomes `out` only if the block ends well.
+
+    Args:
+        out: The folder to make; an empty one is taken. Missing parents are made.
+
+    Raises:
+        DataError: `out` is a file, or a folder with something in it.
+        OSError: The folder cannot be made.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with new_folder(Path(folder) / "out") as partial:
+    ...         _ = (partial / "a.txt").write_text("whole")
+    ...     [str(file.relative_to(folder)) for file in Path(folder).rglob("*.txt")]
+    ['out/a.txt']
+    """
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out}: is not an empty folder; name a new one, or empty it")
+    partial = out.absolute().with_name(f".{out.absolute().name}.{os.getpid()}.partial")
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        if out.exists():
+            out.rmdir()
+        os.replace(partial, out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

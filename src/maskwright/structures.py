@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int32, Int64, UInt8
+from jaxtyping import Bool, Float, Int32, Int64, Shaped
 from torch import Tensor
 
 from maskwright import conversions
@@ -51,7 +51,7 @@ class Instances:
         class_names: Names by label; () while they do not matter (inside a network).
         category_ids: A dataset's ids by label, used when results are written; () means 1 to k.
         source: The picture the objects are of: its file, read again when it is drawn on, or its
-            (h, w, 3) uint8 RGB pixels; None where it is not known.
+            pixels, (h, w, 3) uint8 RGB or (h, w, c) as stored; None where it is not known.
 
     Raises:
         ValueError: Shapes or lengths that disagree.
@@ -65,7 +65,7 @@ class Instances:
     is_crowd: Bool[Tensor, " n"] | None = None
     class_names: tuple[str, ...] = ()
     category_ids: tuple[int, ...] = ()
-    source: Path | UInt8[np.ndarray, "h w 3"] | None = None
+    source: Path | Shaped[np.ndarray, "h w c"] | None = None
 
     def __post_init__(self) -> None:
         if self.boxes.ndim != 2 or self.boxes.shape[1] != 4:
@@ -153,7 +153,7 @@ class Instances:
     def save_overlay(
         self,
         path: str | os.PathLike[str],
-        image: UInt8[np.ndarray, "h w 3"] | None = None,
+        image: Shaped[np.ndarray, "h w c"] | None = None,
         *,
         min_score: float = 0.5,
     ) -> None:
@@ -186,13 +186,13 @@ class Sample:
     """One picture with its truth.
 
     Args:
-        image: (h, w, 3) uint8 RGB.
+        image: (h, w, 3) uint8 RGB, or (h, w, c) uint8, uint16 or float32 as stored.
         targets: The true objects, in the frame of `image`, with masks.
         image_id: The dataset's id of the picture.
         name: The picture's file name, for messages.
     """
 
-    image: UInt8[np.ndarray, "h w 3"]
+    image: Shaped[np.ndarray, "h w c"]
     targets: Instances
     image_id: int
     name: str
@@ -203,7 +203,8 @@ class Batch:
     """Pictures padded to one size at the bottom and the right, for a network.
 
     Args:
-        images: (b, 3, H, W) raw pixel values 0..255 (uint8, or float32 after a resize).
+        images: (b, c, H, W) raw pixel values, of RGB 0..255 (uint8, or float32 after a resize and
+            for values that uint8 does not hold).
         image_sizes: (h, w) of each picture inside the padding.
         original_sizes: (h, w) of each picture before it was resized; results are in this frame.
         targets: The true objects of each picture in the frame of `images`; None at prediction.

@@ -17,6 +17,7 @@ import pytest
 from maskwright.data import cache, open_annotations, open_dataset
 from maskwright.data.cache import cache_folder
 from maskwright.data.index_file import map_index, write_index
+from maskwright.data.opening import inspect_dataset
 from maskwright.errors import AnnotationError
 
 Content = dict[str, Any]
@@ -293,6 +294,84 @@ def test_a_mapped_index_goes_to_another_process_by_its_path(
     assert len(sent) < 1000
     assert pickle.loads(sent).file == dataset._index.file
     assert pickle.loads(pickle.dumps(dataset)).to_coco() == dataset.to_coco()
+
+
+def test_a_mapped_index_with_other_classes_goes_as_what_it_is(
+    kept: Path, content: Content, write: Write
+) -> None:
+    dataset = open_annotations(write(content)).with_classes(["zebra", "apple", "pear"])
+    sent = pickle.loads(pickle.dumps(dataset))
+    assert sent.to_coco() == dataset.to_coco()
+    assert sent.class_names == ("zebra", "apple", "pear")
+
+
+@pytest.fixture
+def federated(content: Content) -> Content:
+    """The same as LVIS writes it."""
+    for category, frequency in zip(content["categories"], "rf", strict=True):
+        category |= {"synset": f"{category['name']}.n.01", "frequency": frequency}
+    for image, negative, partial in zip(
+        content["images"], ([90], [], [4, 90]), ([4], [90, 4], []), strict=True
+    ):
+        image |= {"neg_category_ids": negative, "not_exhaustive_category_ids": partial}
+    return content
+
+
+def test_a_file_of_lvis_keeps_its_federation(
+    kept: Path, federated: Content, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(federated)
+    open_annotations(path)
+    monkeypatch.setattr(
+        "maskwright.data.formats.lvis.read_coco", lambda *_, **__: pytest.fail("read")
+    )
+    monkeypatch.setattr("maskwright.data.formats.contract.try_json", lambda _: pytest.fail("read"))
+    dataset = open_annotations(path)
+    assert dataset._index.file is not None
+    for again in (dataset, pickle.loads(pickle.dumps(dataset))):
+        written = again.to_coco(federated=True)
+        assert {one["id"]: one["frequency"] for one in written["categories"]} == {90: "r", 4: "f"}
+        assert written["images"] == federated["images"]
+    other = dataset.with_classes(["zebra", "apple"]).federation
+    assert other is not None
+    assert (other.frequencies, other.negative(2), other.partial(0)) == (("r", "f"), [1, 0], [1])
+
+
+def test_a_file_of_coco_has_no_federation(kept: Path, content: Content, write: Write) -> None:
+    path = write(content)
+    open_annotations(path)
+    dataset = open_annotations(path)
+    assert dataset._index.file is not None
+    assert dataset.federation is None
+
+
+@pytest.mark.parametrize("format", ["coco", "lvis"])
+def test_who_wants_all_faults_reads_past_the_cache(
+    kept: Path, federated: Content, write: Write, format: str
+) -> None:
+    federated["annotations"][0]["segmentation"] = []  # left out, and no error
+    path = write(federated)
+    open_annotations(path, format=format)
+    assert len(entries(kept)) == 1
+    for _ in range(2):
+        inspected = inspect_dataset(path, format=format)
+        assert [fault.kind for fault in inspected.faults] == ["mask-missing"]
+        assert inspected.index.file is None
+    assert len(entries(kept)) == 1
+
+
+def test_the_federation_follows_the_pictures_that_are_left(
+    federated: Content, write: Write
+) -> None:
+    path = write(federated)
+    federated["images"][1]["height"] = -8
+    path.write_text(json.dumps(federated))
+    inspected = inspect_dataset(path)
+    federation = inspected.index.federation
+    assert federation is not None
+    assert inspected.index.file_names.tolist() == ["a.png", "c.png"]
+    assert [federation.negative(i) for i in range(2)] == [[1], [0, 1]]
+    assert [federation.partial(i) for i in range(2)] == [[0], []]
 
 
 def test_an_index_without_objects_is_kept(kept: Path, content: Content, write: Write) -> None:

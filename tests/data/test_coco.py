@@ -264,7 +264,7 @@ RLE = {"size": [8, 10], "counts": "3:2S"}
         (_set("images", 0, "width", to=10**12), "'a.png' is said to be 8 x 1000000000000"),
         (_set("categories", 0, to="zebra"), "category 0 of the list has no whole-number id"),
         (_remove("categories", 0, "name"), "category 90 has no name"),
-        (_set("categories", 0, "id", to=4), "category id 4 is used twice"),
+        (_set("categories", 0, "id", to=4), r"category ids used twice: 4 \('zebra' and 'apple'\)"),
         (_set("categories", 0, "name", to="apple"), "names used twice: apple"),
         (_set("annotations", 0, to=[]), "annotation 0 of the list is not an object"),
         (_set("annotations", 0, "id", to="x"), "annotation id 'x' is not a whole number"),

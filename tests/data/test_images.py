@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from pathlib import Path
 
 import cv2
@@ -8,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from maskwright.data import images
 from maskwright.data.images import is_turned_by_exif, read_image, read_image_header
-from maskwright.errors import ImageError
+from maskwright.errors import ImageError, ReducedDepthWarning
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 
@@ -27,6 +29,17 @@ def test_rgb_pictures_come_as_they_are_and_writable(tmp_path: Path) -> None:
     assert image.flags.writeable
     assert image.flags.c_contiguous
     np.testing.assert_array_equal(image, PIXELS)
+
+
+@pytest.mark.filterwarnings("default")
+def test_cutting_16_bits_to_8_is_never_silent(tmp_path: Path) -> None:
+    Image.fromarray(np.full((6, 9), 40_000, np.uint16)).save(tmp_path / "a.png")
+    images._warn_of_reduced_depth.cache_clear()
+    with pytest.warns(ReducedDepthWarning, match="16 bits per channel are scaled"):
+        read_image(tmp_path / "a.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_image(tmp_path / "a.png")  # said once
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -13,13 +13,14 @@ import torch
 from maskwright.data import Dataset, Loader, open_dataset
 from maskwright.errors import ConfigError, DataError, ImageError
 from maskwright.structures import Batch, Sample
-from maskwright.transforms import Augmentation, resize_sample
+from maskwright.transforms import Augmentation, MixUp, Mosaic, resize_sample
 
 Content = dict[str, Any]
 Write = Callable[[Content], Path]
 STRONG = Augmentation(
     vertical_flip=0.5, rotation=20, scale=(0.5, 1.5), translation=0.1, brightness=0.3, hue=0.1
 )
+MIXED = Augmentation(scale=(0.5, 1.0), mix_up=MixUp(probability=1))
 SIZES = {"short_side": 24, "long_side": 40}
 
 
@@ -107,6 +108,45 @@ def test_batches_do_not_depend_on_the_number_of_workers(dataset: Dataset, num_wo
 
     alone, together = load(0), load(num_workers)
     assert all(_same(a, b) for a, b in zip(alone, together, strict=True))
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_mixed_batches_do_not_depend_on_workers_cache_or_start(
+    dataset: Dataset, num_workers: int
+) -> None:
+    options = {"batch_size": 2, "augmentation": MIXED, "seed": 7, **SIZES}
+    options["is_mixing"] = lambda step: step < 4
+    whole = list(islice(Loader(dataset, **options), 7))
+    later = islice(
+        Loader(dataset, start_step=3, num_workers=num_workers, cache_bytes=500, **options), 4
+    )
+    assert all(_same(a, b) for a, b in zip(whole[3:], later, strict=True))
+
+
+def test_mixing_ends_with_the_step_that_is_said(dataset: Dataset) -> None:
+    options = {"batch_size": 3, "seed": 7, "epochs": 6, **SIZES}
+    plain = list(Loader(dataset, augmentation=replace(MIXED, mix_up=MixUp()), **options))
+    mixed = Loader(dataset, augmentation=MIXED, is_mixing=lambda step: step < 2, **options)
+    assert [_same(a, b) for a, b in zip(plain, mixed, strict=True)] == [False] * 2 + [True] * 4
+
+
+def test_a_transform_before_the_resize_reaches_partners_too(dataset: Dataset) -> None:
+    def darken(sample: Sample, rng: np.random.Generator) -> Sample:
+        return replace(sample, image=np.full_like(sample.image, rng.integers(10)))
+
+    mosaic = Augmentation(mosaic=Mosaic(probability=1), fill=(0, 0, 0))
+    loader = Loader(
+        dataset, batch_size=3, augmentation=mosaic, before_resize=darken, epochs=1, **SIZES
+    )
+    (batch,) = loader
+    assert batch.images.max() < 10
+    assert batch.original_sizes == ((8, 10),) * 3
+
+
+def test_a_transform_that_returns_no_sample_is_an_error(dataset: Dataset) -> None:
+    loader = Loader(dataset, batch_size=1, before_resize=lambda sample, _: sample.image, **SIZES)
+    with pytest.raises(ConfigError, match=r"must return a Sample with masks, got ndarray for"):
+        next(iter(loader))
 
 
 @pytest.mark.parametrize("start_step", [1, 4, 5])

@@ -8,22 +8,24 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from maskwright.data import Dataset, open_dataset
+from maskwright.data import Dataset, measure_pixel_format, open_dataset
 from maskwright.data.shards import ShardLoader, storage, write_shards
 from maskwright.data.shards.order import lane_order
 from maskwright.data.shards.reading import decode_sample, open_shards, read_shard
 from maskwright.errors import ConfigError, DataError
-from maskwright.structures import Batch
-from maskwright.transforms import Augmentation
+from maskwright.structures import Batch, Sample
+from maskwright.transforms import Augmentation, Mosaic
 
 pytest.importorskip("fsspec")
 pytest.importorskip("aiohttp")
@@ -280,3 +282,47 @@ def test_numbers_that_do_not_go_together_are_refused(shards: Path) -> None:
         ShardLoader(str(shards), lanes=3, num_workers=2, **OPTIONS)
     with pytest.raises(DataError, match="4 shards for 8 lanes"):
         ShardLoader(str(shards), lanes=8, **OPTIONS)
+
+
+def test_a_transform_of_the_users_comes_before_the_resize(dataset: Dataset, shards: Path) -> None:
+    def invert(sample: Sample, rng: np.random.Generator) -> Sample:
+        assert sample.image.shape[:2] == sample.targets.image_size
+        return replace(sample, image=255 - sample.image)
+
+    options = OPTIONS | {"augmentation": None}
+    plain = first(ShardLoader(str(shards), lanes=1, **options), 3)
+    turned = first(ShardLoader(str(shards), lanes=1, before_resize=invert, **options), 3)
+    for a, b in zip(plain, turned, strict=True):
+        assert a.names == b.names
+        for one, other, (height, width) in zip(a.images, b.images, a.image_sizes, strict=True):
+            there = slice(None), slice(height), slice(width)
+            # Rounding after the resize: the sum is 255 or one beside it.
+            assert (one[there].int() + other[there].int() - 255).abs().max() <= 1
+
+
+def test_mixing_is_refused_as_pictures_come_in_sequence(shards: Path) -> None:
+    options = OPTIONS | {"augmentation": Augmentation(mosaic=Mosaic(probability=0.5))}
+    with pytest.raises(ConfigError, match="set their probability to 0"):
+        ShardLoader(str(shards), lanes=1, **options)
+    with pytest.raises(ConfigError, match="give one of them"):
+        ShardLoader(str(shards), lanes=1, transform=lambda sample, rng: sample, **OPTIONS)
+
+
+def test_pictures_of_16_bits_come_as_stored(discs: Path, tmp_path: Path) -> None:
+    dataset = open_dataset(discs)
+    for i in range(len(dataset)):
+        image = cv2.imread(str(dataset.image_path(i)), cv2.IMREAD_GRAYSCALE)
+        cv2.imwrite(str(dataset.image_path(i)), image.astype(np.uint16) * 16 + i)
+    dataset = open_dataset(discs)
+    pixels = measure_pixel_format([dataset.image_path(i) for i in range(len(dataset))])
+    assert pixels is not None
+    shards = write_shards(dataset, tmp_path / "deep", pictures_per_shard=3)
+    raw = next(read_shard(open_shards(str(shards)), 0))
+    sample = decode_sample(open_shards(str(shards)), raw, pixels=pixels)
+    assert sample.image.dtype == np.uint16
+    place = dataset.file_names.index(sample.name)
+    np.testing.assert_array_equal(sample.image, dataset.with_pixels(pixels).image(place))
+    options = OPTIONS | {"augmentation": None}
+    batch = first(ShardLoader(str(shards), lanes=1, pixels=pixels, **options), 1)[0]
+    assert batch.images.dtype == torch.float32
+    assert batch.images.shape[1] == 1

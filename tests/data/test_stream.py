@@ -71,7 +71,7 @@ def test_any_step_is_found_without_those_before(
 def test_every_picture_still_comes_once_in_each_epoch(batch_size: int) -> None:
     aspects = np.random.default_rng(0).uniform(0.5, 2, 23)
     places = [p for batch in stream(23, batch_size, epochs=4, aspects=aspects) for p in batch]
-    assert Counter((p.epoch, p.image) for p in places) == Counter(
+    assert Counter((p.epoch, p.index) for p in places) == Counter(
         (epoch, image) for epoch in range(4) for image in range(23)
     )
 
@@ -81,7 +81,7 @@ def test_batches_hold_one_shape_where_there_are_two() -> None:
 
     def mixed(aspects_given: np.ndarray | None) -> int:
         batches = list(stream(1000, 8, epochs=4, aspects=aspects_given))
-        return sum(len({aspects[p.image] for p in batch}) > 1 for batch in batches)
+        return sum(len({aspects[p.index] for p in batch}) > 1 for batch in batches)
 
     # Of 500 batches only those are mixed where an epoch ends or two shapes meet in a pool.
     assert mixed(aspects) <= 20
@@ -92,7 +92,7 @@ def test_batches_of_an_epoch_have_other_members_in_the_next() -> None:
     aspects = np.random.default_rng(0).uniform(0.5, 2, 2000)
     batches = list(stream(2000, 4, epochs=2, aspects=aspects))
     first, second = (
-        {frozenset(p.image for p in batch) for batch in part}
+        {frozenset(p.index for p in batch) for batch in part}
         for part in (batches[:500], batches[500:])
     )
     assert len(first & second) < 5

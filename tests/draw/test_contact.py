@@ -36,3 +36,21 @@ def test_rows_may_differ_in_length_and_carry_captions() -> None:
 
 def test_no_rows_give_a_sheet_of_one_pixel() -> None:
     assert contact_sheet([]).shape == (1, 1, 3)
+
+
+def test_titles_stand_under_each_picture_and_keep_their_end() -> None:
+    picture = np.zeros((40, 40, 3), np.uint8)
+    rows = [[picture, picture], [picture]]
+    plain = contact_sheet(rows, cell=(40, 80))
+    titled = contact_sheet(rows, titles=[["a.png", "b.png\nsecond line"], ["c.png"]], cell=(40, 80))
+    assert titled.shape[0] == plain.shape[0] + 3 * 23
+    below = titled[52:72]
+    assert (below[:, 8:88] < 100).any()
+    assert (below[:, 96:176] < 100).any()
+    long = "a very long name of a folder/"
+    ends = [
+        contact_sheet([[picture]], titles=[[t + "end.png"]], cell=(40, 80))
+        for t in (long, "x" + long)
+    ]
+    np.testing.assert_array_equal(ends[0], ends[1])
+    assert (ends[0][:, 88:] == 255).all()

@@ -100,8 +100,9 @@ def test_objects_without_masks_are_framed_inside_the_picture() -> None:
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (np.zeros((20, 20, 4), np.uint8), r"got \(20, 20, 4\) uint8"),
-        (np.zeros((20, 20, 3)), "float64"),
+        (np.zeros((1, 20, 20, 3), np.uint8), r"got \(1, 20, 20, 3\) uint8"),
+        (np.zeros((20, 20, 3), complex), "complex128"),
+        (np.full((20, 20), np.nan), "not finite"),
         (np.zeros((20, 30, 3), np.uint8), r"this one is \(20, 30\)"),
     ],
 )

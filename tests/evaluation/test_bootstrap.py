@@ -10,15 +10,17 @@ import pytest
 from maskwright.errors import EvaluationError
 from maskwright.evaluation import bootstrap_interval, evaluate
 from maskwright.evaluation.bootstrap import average_precisions
-from maskwright.evaluation.counting import match
-from maskwright.evaluation.predictions import load_results, read_predictions
+from maskwright.evaluation.inputs import Inputs
+from maskwright.evaluation.matching import match_objects
+from maskwright.evaluation.prediction_sources import load_results
+from maskwright.evaluation.predictions import read_predictions
 from maskwright.evaluation.truth import load_truth, read_truth
 
 
 def _matches(coco, results, kind="segm", limit=100):
     true = read_truth(load_truth(coco), need_masks=True)
     found = read_predictions(load_results(results), true, need_masks=True)
-    return match(kind, true, found, limit)
+    return match_objects(true, found, Inputs(true, found).closeness(kind), limit=limit)
 
 
 def _repeated(coco, results, times: dict[int, int]):
@@ -49,7 +51,7 @@ def _untied(results, rng):
     return results
 
 
-@pytest.mark.parametrize("kind", ["bbox", "segm"])
+@pytest.mark.parametrize("kind", ["bbox", "segm", "boundary"])
 @pytest.mark.parametrize("limit", [2, 100])
 @pytest.mark.parametrize("seed", range(4))
 def test_with_every_picture_once_ap_is_the_canonical_one(kind, limit, seed, scene) -> None:
@@ -79,9 +81,9 @@ def test_weighted_pictures_score_as_repeated_pictures_do(seed, scene) -> None:
 def test_matches_count_what_the_truth_holds(scene) -> None:
     coco, results = scene(5)
     matches = _matches(coco, results)
-    assert matches.num_true.sum() == sum(not one["iscrowd"] for one in coco["annotations"])
+    assert matches.is_counted.sum() == sum(not one["iscrowd"] for one in coco["annotations"])
     assert len(matches.scores) == len(results)
-    assert matches.is_matched.shape == (10, len(results))
+    assert matches.outcome.shape == (1, 10, len(results))
 
 
 def test_the_interval_holds_the_value_and_follows_the_seed(scene) -> None:

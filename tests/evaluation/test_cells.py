@@ -13,7 +13,7 @@ from rich.console import Console
 
 from maskwright.errors import EvaluationError
 from maskwright.evaluation import evaluate_cells
-from maskwright.evaluation.bootstrap import draw_pictures
+from maskwright.evaluation.resampling import draw_pictures
 
 _SIZE = (40, 50)
 
@@ -191,9 +191,11 @@ def test_intervals_hold_the_value_and_are_wider_for_groups() -> None:
     alone = evaluate_cells(results, coco)
     for name, (low, high) in alone.intervals.items():
         assert low <= alone.numbers[name] <= high
-    together = evaluate_cells(results, coco, groups=[0] * 12)
-    low, high = together.intervals["AP"]
-    assert low == pytest.approx(high)  # one group: always the same pictures
+    pairs = evaluate_cells(results, coco, groups=np.arange(12).repeat(6)[:12].tolist())
+    assert np.ptp(pairs.intervals["AP"]) > 0
+    together = evaluate_cells(results, coco, groups=["film"] * 12)
+    assert together.intervals == {}  # always the same pictures: nothing is known of others
+    assert "two or more groups" in together.notes[0]
     assert alone == evaluate_cells(results, coco)
 
 

@@ -6,7 +6,8 @@ from pycocotools import mask as coco_mask
 
 from maskwright.evaluation.counting import count, count_overlaps
 from maskwright.evaluation.objects import picture_groups
-from maskwright.evaluation.predictions import load_results, read_predictions
+from maskwright.evaluation.prediction_sources import load_results
+from maskwright.evaluation.predictions import read_predictions
 from maskwright.evaluation.truth import load_truth, read_truth
 
 

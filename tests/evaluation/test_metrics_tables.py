@@ -38,7 +38,10 @@ def test_report_is_valid_json_and_holds_everything(scene) -> None:
     assert report["max_detections"] == 100
     assert report["images"] == len(coco["images"])
     assert set(report["per_class"]["boundary"]) == {"date", "fig", "nut"}
-    assert set(report["per_class"]["segm"]["nut"]) == {"AP", "AP50", "AR", "objects", "detections"}
+    assert set(report["per_class"]["segm"]["nut"]) == {
+        "AP", "AP50", "AR", "APs", "APm", "APl", "objects", "detections", "AP_interval"
+    }  # fmt: skip
+    assert set(report["per_size"]["segm"]["small"]) == {"AP", "AP50", "AR", "objects"}
 
 
 def test_tables_of_nothing_are_printed_all_the_same() -> None:

@@ -11,7 +11,8 @@ from pycocotools import mask as coco_mask
 
 from maskwright.errors import EvaluationError
 from maskwright.evaluation import coco_results, evaluate
-from maskwright.evaluation.predictions import load_results, read_predictions
+from maskwright.evaluation.prediction_sources import load_results
+from maskwright.evaluation.predictions import read_predictions
 from maskwright.evaluation.truth import load_truth, read_truth
 from maskwright.masks import Masks
 from maskwright.structures import Instances

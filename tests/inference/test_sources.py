@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
 from maskwright.errors import DataError
 from maskwright.inference.sources import find_sources, picture_ids, unique_stems
@@ -19,6 +21,20 @@ def tree(tmp_path: Path) -> Path:
 
 def _names(paths: list[Path], root: Path) -> list[str]:
     return [path.relative_to(root).as_posix() for path in paths]
+
+
+def test_pages_of_a_stack_are_named_by_number_or_all_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((3, 4, 5), np.uint16), photometric="minisblack")
+    pages = [tmp_path / f"a.tif[{page}]" for page in range(3)]
+    assert find_sources([f"{path}[*]"]) == pages
+    assert unique_stems([path, *pages]) == ["a", "a-0", "a-1", "a-2"]
+    assert find_sources([f"{path}[1]", path]) == [pages[1], path]
+    with pytest.raises(DataError, match="no picture matches"):
+        find_sources([tmp_path / "b.tif[1]"])
+    (tmp_path / "b.tif").write_text("no picture")
+    with pytest.raises(DataError, match=r"b\.tif: no TIFF file whose pages"):
+        find_sources([f"{tmp_path}/b.tif[*]"])
 
 
 def test_a_folder_gives_its_pictures_sorted_and_without_hidden_ones(tree: Path) -> None:

@@ -43,6 +43,15 @@ def test_iou_of_scattered_objects_equals_pycocotools() -> None:
     np.testing.assert_array_equal(masks[:25].iou(masks[25:]), known)
 
 
+def test_one_other_mask_is_held_against_every_mask(dense: np.ndarray) -> None:
+    masks = Masks.from_dense(dense)
+    for share in (0.1, 0.5, 0.9):
+        other = np.random.default_rng(3).random(dense.shape[1:]) < share
+        one = Masks.from_dense(other[None])
+        assert masks.intersection(one) == Masks.from_dense(dense & other)
+        assert masks.difference(one) == Masks.from_dense(dense & ~other)
+
+
 @given(arrays(bool, shapes), st.randoms(use_true_random=False))
 def test_set_operations_equal_numpy(dense: np.ndarray, random) -> None:
     other = np.random.default_rng(random.randrange(1000)).random(dense.shape) < 0.5

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,19 @@ import torch
 from maskwright.errors import ConfigError
 from maskwright.masks import Masks
 from maskwright.structures import Instances, Sample
-from maskwright.transforms import Augmentation, resize_sample
+from maskwright.transforms import (
+    AUGMENTATIONS,
+    JPEG,
+    Augmentation,
+    Blur,
+    CopyPaste,
+    CutOut,
+    MixUp,
+    Mosaic,
+    Noise,
+    augmentation_named,
+    resize_sample,
+)
 
 SIZES = {"short_side": 40, "long_side": 60}
 NOTHING = Augmentation(horizontal_flip=0.0)
@@ -53,6 +67,118 @@ def test_equal_generators_give_equal_samples() -> None:
     np.testing.assert_array_equal(first.image, again.image)
     assert first.targets.masks == again.targets.masks
     assert first.image.shape != other.image.shape or (first.image != other.image).any()
+
+
+EVERYTHING = Augmentation(
+    vertical_flip=0.5,
+    quarter_turn=0.5,
+    rotation=30,
+    scale=(0.3, 2),
+    translation=0.2,
+    perspective=0.2,
+    brightness=0.5,
+    contrast=0.5,
+    saturation=0.5,
+    hue=0.5,
+    mosaic=Mosaic(probability=0.5),
+    copy_paste=CopyPaste(probability=0.5),
+    cut_out=CutOut(probability=0.5),
+    mix_up=MixUp(probability=0.5),
+    blur=Blur(probability=0.5),
+    noise=Noise(probability=0.5),
+    jpeg=JPEG(probability=0.5),
+)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_everything_at_once_gives_sound_samples_and_is_decided_by_the_seed(seed: int) -> None:
+    others = [_sample((18, 40)), _sample((33, 21))]
+
+    def partner(rng: np.random.Generator) -> Sample:
+        return others[rng.integers(2)]
+
+    first, again = (
+        EVERYTHING.apply(_sample(), np.random.default_rng(seed), **SIZES, partner=partner)
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(first.image, again.image)
+    assert first.targets.masks is not None
+    assert first.targets.masks == again.targets.masks
+    assert first.image.dtype == np.uint8
+    assert first.image.shape[:2] == first.targets.image_size == first.targets.masks.image_size
+    assert (first.targets.masks.area > 0).all()
+    np.testing.assert_array_equal(first.targets.boxes.numpy(), first.targets.masks.boxes)
+
+
+def test_sources_are_never_written_to() -> None:
+    sample = _sample()
+    sample.image.flags.writeable = False
+    before = sample.image.copy()
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        EVERYTHING.apply(sample, rng, **SIZES, partner=lambda _: sample)
+    np.testing.assert_array_equal(sample.image, before)
+
+
+def test_turning_one_option_on_leaves_the_draws_of_the_others() -> None:
+    plain = Augmentation(scale=(0.5, 1.0), noise=Noise(probability=0.5))
+    for seed in range(10):
+        alone = plain.draw_map((20, 30), (40, 60), np.random.default_rng(seed))
+        for other in ({"perspective": 0.3}, {"rotation": 90.0}, {"quarter_turn": 0.5}):
+            changed = replace(plain, **other, jpeg=JPEG(probability=1.0))
+            size = changed.draw_map((20, 30), (40, 60), np.random.default_rng(seed))[1]
+            assert sorted(size) == sorted(alone[1])
+
+
+def test_probabilities_are_those_of_many_draws() -> None:
+    half = Augmentation(
+        horizontal_flip=0.0, scale=(0.5, 0.5), scale_probability=0.3, quarter_turn=0.25
+    )
+    sizes = [
+        half.draw_map((20, 30), (40, 60), np.random.default_rng(seed))[1] for seed in range(2000)
+    ]
+    turned = np.mean([height > width for height, width in sizes])
+    small = np.mean([max(size) == 30 for size in sizes])
+    assert turned == pytest.approx(0.25, abs=0.04)
+    assert small == pytest.approx(0.3, abs=0.04)
+
+
+def test_a_quarter_turn_is_numpys_and_changes_sides() -> None:
+    turn = Augmentation(horizontal_flip=0.0, quarter_turn=1.0)
+    sample = _sample((40, 60))
+    turned = turn.apply(sample, np.random.default_rng(0), **SIZES)
+    np.testing.assert_array_equal(turned.image, np.rot90(sample.image))
+    assert turned.targets.masks == sample.targets.masks.rotate90()
+    fixed = turn.apply(sample, np.random.default_rng(0), **SIZES, fixed_size=(16, 24))
+    assert fixed.image.shape == (16, 24, 3)
+
+
+def test_large_scale_jitter_is_uniform_where_that_is_asked() -> None:
+    jitter = Augmentation(scale=(0.1, 2.0), scale_draw="uniform", crop=(4000, 6000))
+    factors = np.array(
+        [
+            jitter.draw_map((1000, 1000), (1000, 1000), np.random.default_rng(seed))[1][1] / 1000
+            for seed in range(1000)
+        ]
+    )
+    counts, _ = np.histogram(factors, bins=4, range=(0.1, 2.0))
+    assert counts.sum() == 1000
+    assert counts.min() > 200
+
+
+@pytest.mark.parametrize("name", sorted(AUGMENTATIONS))
+def test_every_preset_gives_sound_samples(name: str) -> None:
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        changed = AUGMENTATIONS[name].apply(_sample(), rng, **SIZES, partner=lambda _: _sample())
+        assert changed.targets.masks is not None
+        assert (changed.targets.masks.area > 0).all()
+        assert changed.image.shape[:2] == changed.targets.image_size
+
+
+def test_unknown_presets_are_answered_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"'arial'. Did you mean 'aerial'\? There are: none, dr"):
+        augmentation_named("arial")
 
 
 def test_one_range_does_not_change_the_draws_of_another() -> None:
@@ -115,13 +241,14 @@ def test_crowds_and_labels_follow_their_masks() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"horizontal_flip": 1.5}, "horizontal_flip must be from 0 to 1.0, got 1.5"),
-        ({"rotation": -3.0}, "rotation must be from 0 to 180"),
-        ({"hue": 0.6}, "hue must be from 0 to 0.5"),
-        ({"brightness": float("nan")}, "brightness must be"),
-        ({"scale": (0.0, 1.0)}, "scale must be"),
-        ({"scale": (2.0, 1.0)}, "scale must be"),
-        ({"crop": (0, 5)}, "crop must be"),
+        ({"horizontal_flip": 1.5}, r"Augmentation.horizontal_flip: .* equal to 1, got 1.5"),
+        ({"rotation": -3.0}, r"rotation: .* greater than or equal to 0, got -3"),
+        ({"hue": 0.6}, r"hue: .* less than or equal to 0.5"),
+        ({"brightness": float("nan")}, r"brightness: .*, got nan"),
+        ({"scale": (0.0, 1.0)}, r"scale: .* greater than 0"),
+        ({"scale": (2.0, 1.0)}, r"scale must be \(low, high\)"),
+        ({"crop": (0, 5)}, r"crop: .* greater than or equal to 1"),
+        ({"perspective": 0.5}, r"perspective: .* less than or equal to 0.4"),
     ],
 )
 def test_values_out_of_range_are_refused(options: dict, message: str) -> None:

@@ -10,6 +10,7 @@ from maskwright.backbones.fpn import FPN
 from maskwright.backbones.mobilenet import MobileNet
 from maskwright.backbones.norm import Norm, norm_layer
 from maskwright.backbones.resnet import ResNet
+from maskwright.backbones.stem import adapt_stem, spread_weights, stem_name
 from maskwright.backbones.timm import Timm
 from maskwright.backbones.vgg import VGG
 
@@ -25,5 +26,8 @@ __all__ = [
     "Norm",
     "ResNet",
     "Timm",
+    "adapt_stem",
     "norm_layer",
+    "spread_weights",
+    "stem_name",
 ]

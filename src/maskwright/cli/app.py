@@ -52,6 +52,7 @@ Examples:
     maskwright train train.json --val val.json --out runs/second --minutes 20
     maskwright train annotations.json --out runs/third --model.short-side 512
     maskwright train annotations.json --out runs/classes --task semantic --model deeplab
+    maskwright train annotations.json --out runs/fourth --augment medical
     maskwright train --resume runs/second
 
 DATA and --out are enough. Without --val the pictures are split 70/15/15 into training, validation
@@ -83,7 +84,31 @@ Examples:
     maskwright evaluate runs/first/best.safetensors all.json --subset test
     maskwright evaluate runs/classes/best.safetensors val.json
     maskwright evaluate --predictions results.json --data val.json --json
-    maskwright evaluate --predictions cells.json --data val.json --metrics cells""",
+    maskwright evaluate --predictions cells.json --data val.json --metrics cells
+    maskwright evaluate --predictions predict/labels --data data.yaml
+    maskwright evaluate runs/first runs/second --paired --data test.json""",
+)
+app.command(
+    "maskwright.cli.errors:errors",
+    name="errors",
+    help="Find out which mistakes a model makes, what they cost and where to look.",
+    help_epilogue="""\
+Examples:
+
+    maskwright errors runs/first/best.safetensors val.json --out mistakes
+    maskwright errors runs/first all.json --subset test --out mistakes --to labelme
+    maskwright errors --predictions results.json --data val.json --out mistakes""",
+)
+app.command(
+    "maskwright.cli.calibrate:calibrate",
+    name="calibrate",
+    help="Make a model's scores probabilities and choose score thresholds.",
+    help_epilogue="""\
+Examples:
+
+    maskwright calibrate runs/first val.json
+    maskwright calibrate runs/first val.json --precision 0.9 --out careful.safetensors
+    maskwright predict careful.safetensors pictures/ --score-threshold auto""",
 )
 app.command(
     "maskwright.cli.compare:compare",
@@ -97,7 +122,7 @@ Examples:
         --models faster-rcnn+mask-rcnn@resnet18,faster-rcnn+mask-rcnn@resnet50""",
 )
 
-_data = App(name="data", help="Annotated pictures: from one format into another.")
+_data = App(name="data", help="Annotated pictures: check, convert, divide, count and look at them.")
 _data.command(
     "maskwright.cli.data:convert",
     name="convert",
@@ -108,6 +133,60 @@ Examples:
     maskwright data convert annotations.json --to yolo --out yolo
     maskwright data convert tiles/ --to coco --out coco --crowd drop
     maskwright data convert project.xml --to labelme --out labelme --strict""",
+)
+_data.command(
+    "maskwright.cli.data_split:split",
+    name="split",
+    help="Divide into training, validation and test parts, or into folds.",
+    help_epilogue="""\
+Examples:
+
+    maskwright data split annotations.json --out parts
+    maskwright data split annotations.json --out parts --ratios 0.8 0.1 0.1 --groups field:plate
+    maskwright data split tiles/ --out parts --groups near-duplicates --to yolo --copy
+    maskwright data split annotations.json --out folds --folds 5 --groups name:'^([^_]+)_'""",
+)
+_data.command(
+    "maskwright.cli.data_stats:stats",
+    name="stats",
+    help="Count objects, sizes, shapes and classes; the normalisation; plots.",
+    help_epilogue="""\
+Examples:
+
+    maskwright data stats annotations.json
+    maskwright data stats parts/train.json parts/val.json parts/test.json --out statistics
+    maskwright data stats instances_train2017.json --no-pixels --json""",
+)
+_data.command(
+    "maskwright.cli.data_view:view",
+    name="view",
+    help="Draw annotated pictures or single objects on one sheet.",
+    help_epilogue="""\
+Examples:
+
+    maskwright data view annotations.json --out sheet.png
+    maskwright data view annotations.json --out small.png --sort smallest --count 24 --columns 6
+    maskwright data view annotations.json --out cracks.png --class Crack --objects
+    maskwright data view annotations.json --out seen.png --augment driving""",
+)
+_data.command(
+    "maskwright.cli.data_check:check",
+    name="check",
+    help="Look for everything that may be wrong with annotated pictures.",
+    help_epilogue="""\
+Examples:
+
+    maskwright data check annotations.json
+    maskwright data check train.json val.json --html check.html
+    maskwright data check train.json val.json --group-pattern '^(plate[0-9]+)_' --strict
+    maskwright data check annotations.json --fix --out mended
+
+maskwright data checks lists what is looked for.""",
+)
+_data.command(
+    "maskwright.cli.data_check:checks",
+    name="checks",
+    help="Print what data check looks for.",
 )
 _data.command(
     "maskwright.cli.data:shard",
@@ -144,10 +223,28 @@ def dotted_to_set(tokens: Sequence[str]) -> list[str]:
     return rewritten
 
 
+def bare_augment_to_default(tokens: Sequence[str]) -> list[str]:
+    """Give `--augment` without a name the name "default".
+
+    >>> bare_augment_to_default(["data", "view", "d.json", "--augment", "--out", "s.png"])
+    ['data', 'view', 'd.json', '--augment', 'default', '--out', 's.png']
+    """
+    named: list[str] = []
+    for token, following in zip(tokens, [*tokens[1:], "--"], strict=True):
+        named.append(token)
+        if token == "--augment" and following.startswith("-"):
+            named.append("default")
+    return named
+
+
 def run(tokens: Sequence[str]) -> int:
     """Run one command line and return its exit code: 0 well, 1 in part, 2 an error, 130 Ctrl-C."""
     try:
-        code = app(dotted_to_set(tokens), result_action="return_value", exit_on_error=True)
+        code = app(
+            dotted_to_set(bare_augment_to_default(tokens)),
+            result_action="return_value",
+            exit_on_error=True,
+        )
     except MaskwrightError as error:
         print(f"maskwright: {error}", file=sys.stderr)  # noqa: T201
         return 2

@@ -38,6 +38,8 @@ def convert(
     images: Path | None = None,
     crowd: Literal["keep", "ignore", "drop"] = "ignore",
     strict: Annotated[bool, Parameter(negative="")] = False,
+    follow_links: Annotated[bool, Parameter(negative="")] = False,
+    split: str | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Write annotated pictures in another format, whole or not at all.
@@ -53,6 +55,8 @@ def convert(
         crowd: keep takes crowds for objects, ignore keeps them as regions where nothing counts
             as wrong, drop leaves them out.
         strict: Refuse if any object would change or be left out.
+        split: Part to read of YOLO's data.yaml or of Cityscapes: train, val, test. By default all.
+        follow_links: Follow symbolic links that lead out of the folder of the data.
         json_: Print both reports as JSON, and nothing else.
     """
     from maskwright.data import convert as convert_dataset
@@ -65,6 +69,8 @@ def convert(
         images=images,
         crowd="object" if crowd == "keep" else crowd,
         strict=strict,
+        follow_links=follow_links,
+        split=split,
     )
     _print(conversion, as_json=json_)
     return 0

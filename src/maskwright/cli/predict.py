@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -28,7 +29,9 @@ def predict(
     out: Path = Path("results"),
     semantic: Annotated[bool, Parameter(negative="")] = False,
     write: Annotated[tuple[Output, ...], Parameter(negative="", consume_multiple=True)] = (),
-    score_threshold: float | None = None,
+    score_threshold: Annotated[
+        float | str | None, Parameter(name=("--score-threshold", "--threshold"))
+    ] = None,
     classes: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=True)] = (),
     nms_threshold: float | None = None,
     remove_overlaps: bool = False,
@@ -60,7 +63,8 @@ def predict(
             measurements per object). With --semantic: overlay, classmap (PNG: 0 background, then
             the classes of classes.json), csv (pixels per picture and class).
         score_threshold: Lowest score to keep. By default 0.5, but in results.json all that the
-            model gives, for scoring.
+            model gives, for scoring. Of a calibrated model also auto, auto:f1,
+            auto:precision=0.9, auto:recall=0.9: class by class what reaches that.
         classes: Keep only these classes.
         nms_threshold: Of two objects of one class whose masks overlap more than this (IoU), the
             less sure goes.
@@ -98,7 +102,7 @@ def predict(
             predictor, sources, out, write=write, batch_size=batch_size, as_json=json_
         )
     steps = PostProcessing(
-        score_threshold=score_threshold,
+        score_threshold=None if isinstance(score_threshold, str) else score_threshold,
         classes=classes or None,
         nms_threshold=nms_threshold,
         remove_overlaps=remove_overlaps,
@@ -108,6 +112,7 @@ def predict(
     if overlap is not None and tiles is None:
         raise ConfigError("--overlap is of tiles: add --tiles auto, or --tiles SIDE")
     predictor = load(model, weights=weights, device=device)
+    steps = replace(steps, score_threshold=predictor.score_thresholds(score_threshold))
     unit = "pictures" if tiles is None else "tiles"
     with pictures_bar("Predicting", unit=unit, quiet=json_) as progress:
         run = predict_to_folder(

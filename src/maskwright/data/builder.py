@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any, NoReturn
 
 import numpy as np
@@ -16,7 +17,14 @@ from jaxtyping import Bool, Int64
 from PIL import Image
 
 from maskwright.data.coco_columns import ObjectColumns
+from maskwright.data.faults import FaultLog
 from maskwright.data.index import AnnotationIndex, take_ragged
+from maskwright.data.object_faults import (
+    BOX_TOLERANCE,
+    box_faults,
+    polygon_faults,
+    without_broken,
+)
 from maskwright.data.report import ImportReportBuilder
 from maskwright.errors import AnnotationError, MaskError
 from maskwright.masks import Masks
@@ -24,11 +32,8 @@ from maskwright.masks.kernels import kernel
 
 __all__ = ["BOX_TOLERANCE", "IndexBuilder"]
 
-# Annotation tools differ by a pixel on whether a box's last pixel is inside it.
-BOX_TOLERANCE = 1.0
 # A full mask takes a run per column: this bounds what one annotation can cost.
 _MAX_SIDE = 2**20
-_POINTS_WANTED = 3
 
 
 class IndexBuilder:
@@ -150,8 +155,13 @@ class IndexBuilder:
             ends = offsets[-1] + np.cumsum(lengths, dtype=np.int64)
             offsets.frombytes(ends.tobytes())
 
-    def build(self, report: ImportReportBuilder) -> AnnotationIndex:
+    def build(self, report: ImportReportBuilder, faults: FaultLog | None = None) -> AnnotationIndex:
         """Return the index, after the checks; what is changed or dropped goes to the report.
+
+        Args:
+            report: Gets what is changed or dropped.
+            faults: Gets what would be an error: the object is left out, or kept with the box
+                that reaches outside, and nothing is raised.
 
         Raises:
             AnnotationError: Coordinates, areas or boxes that are not finite; a polygon with
@@ -159,9 +169,12 @@ class IndexBuilder:
                 picture; a run-length code that does not fill its picture.
         """
         index = self._ordered()
-        _check_polygons(index)
         is_box_missing = np.array(self._is_box_missing, bool)[self._order()]
-        _check_boxes(index, is_box_missing)
+        if faults is not None:
+            index, is_box_missing = without_broken(index, is_box_missing, faults)
+        else:
+            for item, problem in chain(polygon_faults(index), box_faults(index, is_box_missing)):
+                _refuse(index, item, problem)
         return _measure(index, is_box_missing, report, reports_missing=self._states_sizes)
 
     def _order(self) -> Int64[np.ndarray, " n"]:
@@ -208,56 +221,6 @@ def _flat(column: array[Any]) -> np.ndarray:
 
 def _refuse(index: AnnotationIndex, item: int, problem: str) -> NoReturn:
     raise AnnotationError(f"{index.source}: {index.where(item)}: {problem}")
-
-
-def _check_polygons(index: AnnotationIndex) -> None:
-    """Raise for the first ring with too few points or coordinates that are not finite."""
-    lengths = np.diff(index.coordinate_offsets)
-    wrong = np.flatnonzero((lengths < 2 * _POINTS_WANTED) | (lengths % 2 == 1))
-    if len(wrong):
-        item, length = _object_of_ring(index, wrong[0]), lengths[wrong[0]]
-        problem = (
-            f"a polygon has an odd number of coordinates ({length}), wanted x, y in turn"
-            if length % 2
-            else f"a polygon has {length // 2} points, wanted at least {_POINTS_WANTED}: "
-            f"remove it or draw it anew"
-        )
-        _refuse(index, item, problem)
-    bad = np.flatnonzero(~np.isfinite(index.coordinates))
-    if len(bad):
-        ring = int(np.searchsorted(index.coordinate_offsets, bad[0], side="right")) - 1
-        _refuse(
-            index,
-            _object_of_ring(index, ring),
-            f"a polygon coordinate is {index.coordinates[bad[0]]}, wanted finite pixels",
-        )
-
-
-def _object_of_ring(index: AnnotationIndex, ring: int | np.integer[Any]) -> int:
-    return int(np.searchsorted(index.ring_offsets, ring, side="right")) - 1
-
-
-def _check_boxes(index: AnnotationIndex, is_missing: Bool[np.ndarray, " n"]) -> None:
-    bad = np.flatnonzero(~np.isfinite(index.xywh).all(1) | np.isinf(index.areas))
-    if len(bad):
-        _refuse(index, bad[0], f"box {_text(index.xywh[bad[0]])} or area is not finite")
-    images = np.repeat(np.arange(index.num_images), np.diff(index.object_offsets))
-    low, extent = index.xywh[:, :2], index.xywh[:, 2:]
-    limit = index.sizes[images][:, ::-1] + BOX_TOLERANCE
-    is_outside = (low < -BOX_TOLERANCE) | (low + extent > limit)
-    bad = np.flatnonzero((is_outside | (extent < 0)).any(1) & ~is_missing)
-    if len(bad):
-        height, width = index.sizes[images[bad[0]]]
-        _refuse(
-            index,
-            bad[0],
-            f"box {_text(index.xywh[bad[0]])} (left, top, width, height) is not inside the "
-            f"{width} pixels wide and {height} high picture: clip it, or mend the picture's size",
-        )
-
-
-def _text(xywh: np.ndarray) -> str:
-    return "[" + ", ".join(f"{value:g}" for value in xywh) + "]"
 
 
 def _measure(

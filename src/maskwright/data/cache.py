@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from maskwright.data.coco_objects import CrowdRule
+from maskwright.data.faults import FaultLog
 from maskwright.data.index import AnnotationIndex
 from maskwright.data.index_file import map_index, write_index
 from maskwright.data.report import ImportReport
@@ -51,11 +52,16 @@ _READERS = (
     "coco.py",
     "coco_columns.py",
     "coco_objects.py",
+    "faults.py",
+    "federation.py",
     "index.py",
     "index_file.py",
     "json_pieces.py",
+    "names.py",
+    "object_faults.py",
     "report.py",
     "formats/coco.py",
+    "formats/json_files.py",
     "formats/lvis.py",
 )
 
@@ -98,6 +104,7 @@ def cached_index(
     *,
     kind: str,
     crowd: CrowdRule,
+    faults: FaultLog | None,
     read: Callable[[], tuple[AnnotationIndex, ImportReport]],
     sketch: Callable[[], Any],
 ) -> tuple[AnnotationIndex, ImportReport]:
@@ -109,13 +116,14 @@ def cached_index(
         path: The annotation file.
         kind: The format it is read as.
         crowd: The rule it is read by.
+        faults: Where there is a log, the file is read and nothing is kept: no entry has the log.
         read: Reads the file.
         sketch: Returns what sniffing needs to see of it, see `cached_sketch`.
 
     Raises:
         AnnotationError: As `read`, whose errors are not kept.
     """
-    folder = _folder_for(path)
+    folder = None if faults is not None else _folder_for(path)
     content = None if folder is None else _content(folder, path)
     if folder is None or content is None:
         return read()

@@ -26,6 +26,7 @@ from maskwright.data.coco_objects import (
     is_id,
     note_crowds,
 )
+from maskwright.data.faults import FaultKind, FaultLog
 from maskwright.data.formats.json_files import load_large_json
 from maskwright.data.index import AnnotationIndex
 from maskwright.data.json_pieces import JsonList, paused_collection
@@ -37,7 +38,11 @@ __all__ = ["read_coco"]
 
 
 def read_coco(
-    path: str | Path, *, crowd: CrowdRule = "ignore", content: Any = None
+    path: str | Path,
+    *,
+    crowd: CrowdRule = "ignore",
+    content: Any = None,
+    faults: FaultLog | None = None,
 ) -> tuple[AnnotationIndex, ImportReport]:
     """Read a COCO json; pictures are not looked for.
 
@@ -45,26 +50,31 @@ def read_coco(
         path: The json file.
         crowd: The rule for annotations with `iscrowd` 1.
         content: What the file says, where it was parsed already.
+        faults: Gets entries that would be errors, and they are left out; None raises.
 
     Raises:
         AnnotationError: See the module; the message names file, picture and annotation.
     """
     path = Path(path)
     with paused_collection():
-        return _read(path, crowd, content)
+        return _read(path, crowd, content, faults)
 
 
-def _read(path: Path, crowd: CrowdRule, content: Any) -> tuple[AnnotationIndex, ImportReport]:
+def _read(
+    path: Path, crowd: CrowdRule, content: Any, faults: FaultLog | None
+) -> tuple[AnnotationIndex, ImportReport]:
     content = _checked(path, load_large_json(path) if content is None else content)
     report = ImportReportBuilder()
     category_ids, class_names = _read_categories(path, content["categories"])
     builder = IndexBuilder(str(path), class_names, category_ids)
-    images = _read_images(path, content["images"], builder)
+    images = _read_images(path, content["images"], builder, faults)
     labels = {category_id: label for label, category_id in enumerate(category_ids)}
-    reader = CocoObjectReader(path, builder, report, images=images, labels=labels, crowd=crowd)
+    reader = CocoObjectReader(
+        path, builder, report, images=images, labels=labels, crowd=crowd, faults=faults
+    )
     reader.read(content["annotations"])
     note_crowds(report, class_names, reader.num_objects, reader.num_crowd)
-    index = builder.build(report)
+    index = builder.build(report, faults)
     return index, ImportReport(
         source=str(path),
         num_images=len(images),
@@ -92,14 +102,17 @@ def _checked(path: Path, content: Any) -> dict[str, Sequence[Any]]:
 
 def _read_categories(path: Path, entries: Sequence[Any]) -> tuple[list[int], list[str]]:
     names: dict[int, str] = {}
+    clashes: list[str] = []
     for place, entry in enumerate(entries):
         if not isinstance(entry, dict) or not is_id(entry.get("id")):
             raise _fault(path, f"category {place} of the list has no whole-number id")
         if not isinstance(entry.get("name"), str) or not entry["name"]:
             raise _fault(path, f"category {entry['id']} has no name")
         if entry["id"] in names:
-            raise _fault(path, f"category id {entry['id']} is used twice")
+            clashes.append(f"{entry['id']} ({names[entry['id']]!r} and {entry['name']!r})")
         names[entry["id"]] = entry["name"]
+    if clashes:
+        raise _fault(path, f"category ids used twice: {', '.join(clashes)}; give each its own")
     twice = sorted(name for name, count in Counter(names.values()).items() if count > 1)
     if twice:
         raise _fault(path, f"category names used twice: {', '.join(twice)}; merge or rename them")
@@ -110,32 +123,54 @@ def _read_categories(path: Path, entries: Sequence[Any]) -> tuple[list[int], lis
 
 
 def _read_images(
-    path: Path, entries: Sequence[Any], builder: IndexBuilder
+    path: Path, entries: Sequence[Any], builder: IndexBuilder, faults: FaultLog | None
 ) -> dict[int, CocoPicture]:
     """Feed the pictures to the builder; returns what annotations need to know of them, by id."""
     images: dict[int, CocoPicture] = {}
-    seen_names: set[str] = set()
+    by_name: dict[str, CocoPicture] = {}
     for place, entry in enumerate(entries):
-        if not isinstance(entry, dict) or not is_id(entry.get("id")):
-            raise _fault(path, f"picture {place} of the list has no whole-number id")
-        image_id, name = entry["id"], entry.get("file_name")
-        if not isinstance(name, str) or not name:
-            raise _fault(path, f"picture {image_id} has no file_name")
-        if leads_outside(name):
-            raise _fault(path, f"picture {name!r} leads out of the picture folder")
-        if image_id in images:
-            raise _fault(path, f"picture id {image_id} is used twice, the second time by {name!r}")
-        if name in seen_names:
-            raise _fault(path, f"picture {name!r} is listed twice")
-        height, width = entry.get("height"), entry.get("width")
-        if not is_id(height) or not is_id(width):
-            raise _fault(path, f"picture {name!r} has no whole-number height and width")
-        builder.add_image(image_id, name, height, width)
-        seen_names.add(name)
-        images[image_id] = (place, name, [height, width])
+        kind, problem = _picture_problem(place, entry, images, by_name)
+        if not problem:
+            image_id, name = entry["id"], entry["file_name"]
+            height, width = entry["height"], entry["width"]
+            try:
+                builder.add_image(image_id, name, height, width)
+            except AnnotationError as error:
+                if faults is None:
+                    raise
+                faults.add("entry-broken", str(error).removeprefix(f"{path}: "), picture=name)
+                continue
+            images[image_id] = by_name[name] = (len(by_name), name, [height, width])
+            continue
+        if faults is None:
+            raise _fault(path, problem)
+        is_again = kind == "id-twice" and entry["file_name"] in by_name
+        faults.add(kind, problem, picture=entry["file_name"] if is_again else "")
+        if is_again:  # annotations of the second entry belong to the one picture there is
+            images.setdefault(entry["id"], by_name[entry["file_name"]])
     if not images:
         raise _fault(path, 'the list "images" is empty')
     return images
+
+
+def _picture_problem(
+    place: int, entry: Any, images: dict[int, CocoPicture], by_name: dict[str, CocoPicture]
+) -> tuple[FaultKind, str]:
+    """Return what is wrong with an entry of the list "images"; "" if nothing is."""
+    if not isinstance(entry, dict) or not is_id(entry.get("id")):
+        return "entry-broken", f"picture {place} of the list has no whole-number id"
+    image_id, name = entry["id"], entry.get("file_name")
+    if not isinstance(name, str) or not name:
+        return "entry-broken", f"picture {image_id} has no file_name"
+    if leads_outside(name):
+        return "entry-broken", f"picture {name!r} leads out of the picture folder"
+    if image_id in images:
+        return "id-twice", f"picture id {image_id} is used twice, the second time by {name!r}"
+    if name in by_name:
+        return "id-twice", f"picture {name!r} is listed twice"
+    if not is_id(entry.get("height")) or not is_id(entry.get("width")):
+        return "entry-broken", f"picture {name!r} has no whole-number height and width"
+    return "entry-broken", ""
 
 
 def _fault(path: Path, problem: str) -> AnnotationError:

@@ -12,6 +12,7 @@ import numpy as np
 
 from maskwright.data.builder import IndexBuilder
 from maskwright.data.coco_columns import columns_of
+from maskwright.data.faults import FaultError, FaultKind, FaultLog
 from maskwright.data.json_pieces import pieces_of
 from maskwright.data.report import ImportReportBuilder
 from maskwright.errors import AnnotationError, ConfigError
@@ -39,6 +40,7 @@ class CocoObjectReader:
         images: The pictures by id.
         labels: Class labels by category id.
         crowd: The rule for crowds.
+        faults: Gets what would be an error, and the entry is left out; None raises.
 
     Attributes:
         images_with_objects: Positions of the pictures that annotations name.
@@ -58,6 +60,7 @@ class CocoObjectReader:
         images: Mapping[int, CocoPicture],
         labels: Mapping[int, int],
         crowd: CrowdRule,
+        faults: FaultLog | None = None,
     ) -> None:
         if crowd not in ("ignore", "object", "drop"):
             raise ConfigError(f'crowd must be "ignore", "object" or "drop", got {crowd!r}')
@@ -67,6 +70,7 @@ class CocoObjectReader:
         self._images = images
         self._labels = labels
         self._crowd = crowd
+        self._faults = faults
         self._num_with_segmentation = 0
         self._next_id = 0
         self.images_with_objects: set[int] = set()
@@ -118,33 +122,46 @@ class CocoObjectReader:
         """Read the entries of a piece that begins at position `start` of the list."""
         for place, entry in enumerate(piece, start):
             if not isinstance(entry, dict):
-                raise self._fault(f"annotation {place} of the list is not an object")
+                self._refuse("entry-broken", f"annotation {place} of the list is not an object")
+                continue
             annotation_id = entry.get("id")
             is_numbered = annotation_id is not None
             if not is_numbered:
                 self._next_id = self._next_id or 1 + _highest_id(entries)
                 annotation_id, self._next_id = self._next_id, self._next_id + 1
             if not is_id(annotation_id):
-                raise self._fault(f"annotation id {annotation_id!r} is not a whole number")
+                problem = f"annotation id {annotation_id!r} is not a whole number"
+                self._refuse("entry-broken", problem)
+                continue
             if annotation_id in seen:
-                raise self._fault(f"annotation id {annotation_id} is used twice")
+                problem = f"annotation id {annotation_id} is used twice"
+                self._refuse("id-twice", problem, annotation_id=annotation_id)
             seen.add(annotation_id)
-            image = self._image(annotation_id, entry.get("image_id"))
-            where = f"annotation {annotation_id} of picture {image[1]!r}"
-            try:
-                self._read_one(annotation_id, entry, image, where)
-            except AnnotationError as error:
-                raise self._fault(f"{where}: {error}") from error.__cause__
-            if not is_numbered:
-                self._report.changed("id missing: numbered", where)
+            self._read_entry(annotation_id, entry, is_numbered=is_numbered)
 
-    def _image(self, annotation_id: int, image_id: Any) -> CocoPicture:
+    def _read_entry(self, annotation_id: int, entry: dict[str, Any], *, is_numbered: bool) -> None:
+        image_id = entry.get("image_id")
         image = self._images.get(image_id) if is_id(image_id) else None
         if image is None:
-            raise self._fault(
-                f'annotation {annotation_id} is of picture {image_id!r}, which is not in "images"'
-            )
-        return image
+            problem = f"annotation {annotation_id} is of picture {image_id!r}, which is not in"
+            self._refuse("reference-unknown", f'{problem} "images"', annotation_id=annotation_id)
+            return
+        where = f"annotation {annotation_id} of picture {image[1]!r}"
+        try:
+            self._read_one(annotation_id, entry, image, where)
+        except AnnotationError as error:
+            if self._faults is None:
+                raise self._fault(f"{where}: {error}") from error.__cause__
+            kind = error.kind if isinstance(error, FaultError) else "entry-broken"
+            self._faults.add(kind, str(error), picture=image[1], annotation_id=annotation_id)
+            return
+        if not is_numbered:
+            self._report.changed("id missing: numbered", where)
+
+    def _refuse(self, kind: FaultKind, problem: str, *, annotation_id: int | None = None) -> None:
+        if self._faults is None:
+            raise self._fault(problem)
+        self._faults.add(kind, problem, annotation_id=annotation_id)
 
     def _read_one(
         self, annotation_id: int, entry: dict[str, Any], image: CocoPicture, where: str
@@ -152,7 +169,8 @@ class CocoObjectReader:
         place, _, size = image
         label = self._labels.get(entry["category_id"]) if is_id(entry.get("category_id")) else None
         if label is None:
-            raise AnnotationError(f'category {entry.get("category_id")!r} is not in "categories"')
+            problem = f'category {entry.get("category_id")!r} is not in "categories"'
+            raise FaultError("reference-unknown", problem)
         is_crowd = entry.get("iscrowd", 0)
         if is_crowd not in (0, 1):
             raise AnnotationError(f"iscrowd is {is_crowd!r}, wanted 0 or 1")
@@ -165,6 +183,13 @@ class CocoObjectReader:
             return
         if not entry.get("segmentation"):
             self._report.dropped("no segmentation", where)
+            if self._faults is not None:
+                self._faults.add(
+                    "mask-missing",
+                    "it has no segmentation",
+                    picture=image[1],
+                    annotation_id=annotation_id,
+                )
             return
         self._num_with_segmentation += 1
         try:
@@ -234,13 +259,14 @@ def _segmentation(segmentation: Any, size: list[int]) -> dict[str, Any]:
             f"run-length code"
         )
     if segmentation.get("size") != size:
-        raise AnnotationError(
+        raise FaultError(
+            "run-length-broken",
             f"its run-length code is for a picture of size {segmentation.get('size')}, the "
-            f"picture is {size} (height, width)"
+            f"picture is {size} (height, width)",
         )
     counts = segmentation.get("counts")
     if not isinstance(counts, str | list) or not counts:
-        raise AnnotationError("its run-length code has no counts")
+        raise FaultError("run-length-broken", "its run-length code has no counts")
     return {"rle" if isinstance(counts, str) else "counts": counts}
 
 

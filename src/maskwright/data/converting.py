@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from maskwright.data.coco_objects import CrowdRule
+from maskwright.data.dataset import Dataset
 from maskwright.data.formats.export import ExportLog, ExportReport
 from maskwright.data.formats.table import FORMATS, format_named
 from maskwright.data.opening import open_dataset
 from maskwright.data.report import ImportReport
 from maskwright.errors import ConfigError, DataError
+from maskwright.files import new_folder
 
-__all__ = ["Conversion", "convert"]
+__all__ = ["Conversion", "convert", "writer_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,8 @@ def convert(
     images: str | Path | None = None,
     crowd: CrowdRule = "ignore",
     strict: bool = False,
+    follow_links: bool = False,
+    split: str | None = None,
 ) -> Conversion:
     """Write annotated pictures in another format.
 
@@ -59,37 +62,42 @@ def convert(
         images: The folder of the pictures, if it is not where it is looked for.
         crowd: What becomes of crowds, as for `open_dataset`.
         strict: Refuse to write if any object would change or be left out.
+        follow_links: Follow links out of the dataset's folder, as for `open_dataset`.
+        split: The part to read, as for `open_dataset`.
 
     Raises:
         ConfigError: A format that is not known or not written.
         DataError: The data cannot be read; `out` is not empty; or `strict` and the format cannot
             hold everything.
     """
-    chosen = format_named(to)
-    if chosen.write is None:
-        known = ", ".join(one.name for one in FORMATS if one.write is not None)
-        raise ConfigError(f"{to} is only read; formats that are written: {known}")
+    write = writer_of(to)
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out}: is not an empty folder; name a new one, or empty it")
-    dataset = open_dataset(data, images=images, crowd=crowd, format=format)
-    partial = out.absolute().with_name(f".{out.absolute().name}.{os.getpid()}.partial")
     log = ExportLog()
-    try:
-        partial.mkdir(parents=True)
-        chosen.write(dataset, partial, log)
+    with new_folder(out) as partial:
+        dataset = open_dataset(
+            data, images=images, crowd=crowd, format=format, follow_links=follow_links, split=split
+        )
+        write(dataset, partial, log)
         report = ExportReport(
             target=str(out),
-            format_name=chosen.name,
+            format_name=to,
             num_images=len(dataset),
             num_objects=len(dataset.labels),
             findings=log.findings(),
         )
         if strict and report.num_changed + report.num_dropped:
             raise DataError(f"refused, for {to} cannot hold everything (strict):\n{report}")
-        if out.exists():
-            out.rmdir()
-        os.replace(partial, out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return Conversion(path=out, imported=dataset.report, exported=report)
+
+
+def writer_of(format_name: str) -> Callable[[Dataset, Path, ExportLog], None]:
+    """Return the function that writes a format.
+
+    Raises:
+        ConfigError: A format that is not known or not written.
+    """
+    chosen = format_named(format_name)
+    if chosen.write is None:
+        known = ", ".join(one.name for one in FORMATS if one.write is not None)
+        raise ConfigError(f"{format_name} is only read; formats that are written: {known}")
+    return chosen.write

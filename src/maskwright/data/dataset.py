@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
+from itertools import count as count_from
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Float64, Int64, UInt8
+from jaxtyping import Bool, Float32, Float64, Int64, Shaped
 
-from maskwright.data.images import read_image
+from maskwright.data.federation import Federation
 from maskwright.data.index import AnnotationIndex
+from maskwright.data.pixel_format import PixelFormat, read_picture
 from maskwright.data.report import ImportReport
-from maskwright.errors import DataError
+from maskwright.errors import AnnotationError, DataError, nearest_name
 from maskwright.structures import Instances, Sample
 
 __all__ = ["Dataset"]
@@ -32,6 +35,7 @@ class Dataset:
         report: What the import read, changed and dropped; a subset keeps the whole import's.
         image_folder: Where `file_names` are found; None if only the annotations were opened.
         chosen: Positions in the index of the pictures that belong to this dataset; None for all.
+        pixels: How pictures are read; None makes RGB of 8 bits of them.
     """
 
     def __init__(
@@ -41,11 +45,13 @@ class Dataset:
         *,
         image_folder: Path | None = None,
         chosen: Int64[np.ndarray, " m"] | None = None,
+        pixels: PixelFormat | None = None,
     ) -> None:
         self._index = index
         self._chosen = np.arange(index.num_images) if chosen is None else chosen
         self.report = report
         self.image_folder = image_folder
+        self.pixels = pixels
 
     def __len__(self) -> int:
         return len(self._chosen)
@@ -112,6 +118,18 @@ class Dataset:
         return self._of_objects(self._index.areas)
 
     @property
+    def federation(self) -> Federation | None:
+        """LVIS's fields, one entry per picture of this dataset; None if the source has none."""
+        whole = self._index.federation
+        if whole is None:
+            return None
+        return Federation.of(
+            whole.frequencies,
+            [whole.negative(image) for image in self._chosen.tolist()],
+            [whole.partial(image) for image in self._chosen.tolist()],
+        )
+
+    @property
     def boxes(self) -> Float32[np.ndarray, "n 4"]:
         """Box of each object, xyxy pixels, as the source states it: not tight to the mask."""
         xywh = self._of_objects(self._index.xywh)
@@ -132,14 +150,16 @@ class Dataset:
             )
         return self.image_folder / name
 
-    def image(self, i: int) -> UInt8[np.ndarray, "h w 3"]:
-        """Read picture `i`, RGB, in the frame of its annotations (EXIF is applied if they fit).
+    def image(self, i: int) -> Shaped[np.ndarray, "h w c"]:
+        """Read picture `i` in the frame of its annotations (EXIF is applied if they fit).
+
+        RGB uint8 (h, w, 3), or what `pixels` says.
 
         Raises:
             ImageError: The file cannot be read, or is of another size than annotated.
         """
         height, width = self._index.sizes[self._chosen[i]].tolist()
-        return read_image(self.image_path(i), expected_size=(height, width))
+        return read_picture(self.image_path(i), self.pixels, expected_size=(height, width))
 
     def targets(self, i: int) -> Instances:
         """Decode the true objects of picture `i`.
@@ -163,7 +183,7 @@ class Dataset:
             category_ids=self.category_ids,
         )
 
-    def sample(self, i: int, *, image: UInt8[np.ndarray, "h w 3"] | None = None) -> Sample:
+    def sample(self, i: int, *, image: Shaped[np.ndarray, "h w c"] | None = None) -> Sample:
         """Read picture `i` and decode its objects.
 
         Args:
@@ -180,13 +200,80 @@ class Dataset:
     def subset(self, indices: Sequence[int] | np.ndarray) -> Dataset:
         """Return a dataset of these pictures, in this order, sharing the annotation arrays."""
         chosen = self._chosen[np.asarray(indices, dtype=np.int64)]
-        return Dataset(self._index, self.report, image_folder=self.image_folder, chosen=chosen)
+        return Dataset(
+            self._index,
+            self.report,
+            image_folder=self.image_folder,
+            chosen=chosen,
+            pixels=self.pixels,
+        )
 
-    def to_coco(self) -> dict[str, Any]:
+    def with_pixels(self, pixels: PixelFormat | None) -> Dataset:
+        """Return the dataset with its pictures read in this format; None for RGB of 8 bits."""
+        return Dataset(
+            self._index,
+            self.report,
+            image_folder=self.image_folder,
+            chosen=self._chosen,
+            pixels=pixels,
+        )
+
+    def with_classes(self, class_names: Sequence[str], category_ids: Sequence[int] = ()) -> Dataset:
+        """Return the same pictures with these classes, matched by name; ids and order may differ.
+
+        Objects keep their class and get its new label. Classes that only the new list has are
+        without objects; of the data's own, those without objects may be missing in the list.
+
+        Args:
+            class_names: Names by new label, each once.
+            category_ids: Ids by new label; () keeps the data's own and gives unused ones to the
+                classes that it lacks.
+
+        Raises:
+            AnnotationError: Objects of classes that are not in the list; names all of them.
+        """
+        labels = {name: label for label, name in enumerate(class_names)}
+        counts = np.bincount(self.labels, minlength=len(self.class_names)).tolist()
+        unknown = {
+            name: count
+            for name, count in zip(self.class_names, counts, strict=True)
+            if count and name not in labels
+        }
+        if unknown:
+            found = ", ".join(f"{name!r} ({count} objects)" for name, count in unknown.items())
+            hint = nearest_name(next(iter(unknown)), tuple(class_names))
+            raise AnnotationError(
+                f"{self._index.source}: classes that are not known here: {found}; known: "
+                f"{', '.join(class_names)}. Rename or remove them.{hint}"
+            )
+        new_label = np.array([labels.get(name, 0) for name in self.class_names], np.int64)
+        own_ids = dict(zip(self.class_names, self.category_ids, strict=True))
+        unused = count_from(max(self.category_ids, default=0) + 1)
+        ids = [own_ids[name] if name in own_ids else next(unused) for name in class_names]
+        index = replace(
+            self._index,
+            class_names=tuple(class_names),
+            category_ids=tuple(category_ids or ids),
+            labels=new_label[self._index.labels],
+            federation=self._index.federation
+            and self._index.federation.relabelled(labels, self.class_names),
+        )
+        return Dataset(
+            index,
+            self.report,
+            image_folder=self.image_folder,
+            chosen=self._chosen,
+            pixels=self.pixels,
+        )
+
+    def to_coco(self, *, federated: bool = False) -> dict[str, Any]:
         """Return the annotations as a COCO dictionary.
 
         Segmentations, areas, boxes and ids are the source's own, to the last bit; what the
         report names as dropped for want of a segmentation is not in it.
+
+        Args:
+            federated: Add LVIS's fields of pictures and classes, where the source has them.
         """
         index = self._index
         images = [
@@ -212,6 +299,16 @@ class Dataset:
             {"id": category_id, "name": name}
             for category_id, name in zip(self.category_ids, self.class_names, strict=True)
         ]
+        if federated and index.federation is not None:
+            for entry, image in zip(images, self._chosen.tolist(), strict=True):
+                negative, partial = (
+                    index.federation.negative(image),
+                    index.federation.partial(image),
+                )
+                entry["neg_category_ids"] = [self.category_ids[label] for label in negative]
+                entry["not_exhaustive_category_ids"] = [self.category_ids[i] for i in partial]
+            for category, frequency in zip(categories, index.federation.frequencies, strict=True):
+                category["frequency"] = frequency
         return {"images": images, "annotations": annotations, "categories": categories}
 
     @property

@@ -7,7 +7,7 @@ What is done to pictures that are not 8-bit RGB:
 - 16 bits per channel: divided by 4095 if no value of the picture is above it (12-bit sensors
   are stored that way), else by 65535, times 255, rounded;
 - 32-bit floats and integers beyond 16 bits: refused, for no range can be assumed;
-- several pages or frames: the first.
+- several pages or frames: the first; "x.tif[2]" is page 2 of x.tif, counted from 0.
 
 EXIF orientation is applied. Where a dataset states the size of a picture, that size decides
 which frame its annotations are in (see `read_image`).
@@ -15,9 +15,11 @@ which frame its annotations are in (see `read_image`).
 
 from __future__ import annotations
 
+import re
 import struct
 import warnings
 import zlib
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -25,18 +27,27 @@ import numpy as np
 from jaxtyping import Int64, Integer, UInt8
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from maskwright.errors import ImageError
+from maskwright.errors import ImageError, ReducedDepthWarning
 
 __all__ = [
+    "DECODE_ERRORS",
     "IMAGE_SUFFIXES",
+    "has_16_bit_colour",
     "is_turned_by_exif",
+    "is_upright_wanted",
+    "open_picture",
+    "orientation_of",
     "read_image",
     "read_image_header",
     "read_label_image",
     "read_rgb_numbers",
     "scale_16_bit",
+    "split_page",
     "top_of_16_bit",
+    "unreadable",
 ]
+
+_PAGE = re.compile(r"(?P<file>.+\.tiff?)\[(?P<page>\d{1,6})\]", re.IGNORECASE)
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """File endings, in lower case, that count as pictures when a folder is searched."""
@@ -53,7 +64,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 # What Pillow's decoders raise on damaged files, found by feeding them mutated pictures.
-_DECODE_ERRORS = (
+DECODE_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -84,16 +95,20 @@ def read_image(
             be assumed; its header claims more pixels than Pillow's decompression limit (raise
             `PIL.Image.MAX_IMAGE_PIXELS` to read it anyway); or it has not the expected size.
     """
-    path = Path(path)
-    with _open(path) as image:
+    path, page = split_page(path)
+    with open_picture(path) as image:
         try:
-            upright = _is_upright_wanted(path, image, expected_size)
+            if page is not None:
+                image.seek(page)
+            upright = is_upright_wanted(
+                path, (image.height, image.width), orientation_of(image), expected_size
+            )
             pixels = _to_rgb(path, image)
-            turn = _UPRIGHT.get(_orientation(image)) if upright else None
+            turn = _UPRIGHT.get(orientation_of(image)) if upright else None
             if turn is not None:
                 pixels = np.ascontiguousarray(Image.fromarray(pixels).transpose(turn))
-        except _DECODE_ERRORS as error:
-            raise _unreadable(path, error) from error
+        except DECODE_ERRORS as error:
+            raise unreadable(path, error) from error
     return pixels
 
 
@@ -104,11 +119,11 @@ def read_image_header(path: str | Path) -> tuple[tuple[int, int], int]:
         ImageError: As `read_image`, as far as the header tells.
     """
     path = Path(path)
-    with _open(path) as image:
+    with open_picture(path) as image:
         try:
-            return (image.height, image.width), _orientation(image)
-        except _DECODE_ERRORS as error:
-            raise _unreadable(path, error) from error
+            return (image.height, image.width), orientation_of(image)
+        except DECODE_ERRORS as error:
+            raise unreadable(path, error) from error
 
 
 def read_label_image(path: str | Path) -> Integer[np.ndarray, "h w"]:
@@ -121,11 +136,11 @@ def read_label_image(path: str | Path) -> Integer[np.ndarray, "h w"]:
         ImageError: The file cannot be read, or its pixels are fractions or colours.
     """
     path = Path(path)
-    with _open(path) as image:
+    with open_picture(path) as image:
         try:
             pixels = np.asarray(image)
-        except _DECODE_ERRORS as error:
-            raise _unreadable(path, error) from error
+        except DECODE_ERRORS as error:
+            raise unreadable(path, error) from error
     if pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8)
     if pixels.ndim == 3:
@@ -147,11 +162,11 @@ def read_rgb_numbers(path: str | Path) -> Int64[np.ndarray, "h w"]:
         ImageError: The file cannot be read or is not RGB.
     """
     path = Path(path)
-    with _open(path) as image:
+    with open_picture(path) as image:
         try:
             pixels = np.asarray(image)
-        except _DECODE_ERRORS as error:
-            raise _unreadable(path, error) from error
+        except DECODE_ERRORS as error:
+            raise unreadable(path, error) from error
     if pixels.ndim != 3 or pixels.shape[2] < 3 or pixels.dtype != np.uint8:
         raise ImageError(f"{path}: {pixels.shape} {pixels.dtype}; wanted 8-bit RGB")
     numbers: np.ndarray = pixels[:, :, :3].astype(np.int64) @ np.array([1, 256, 65536])
@@ -178,6 +193,21 @@ def is_turned_by_exif(
     return False if stored_size == tuple(expected_size) else None
 
 
+def split_page(path: str | Path) -> tuple[Path, int | None]:
+    """Return the file and the page that a name ending in .tif[3] means; a real file is itself.
+
+    >>> split_page("cells/stack.tif[3]") == (Path("cells/stack.tif"), 3)
+    True
+    >>> split_page("cells/stack.tif") == (Path("cells/stack.tif"), None)
+    True
+    """
+    path = Path(path)
+    match = _PAGE.fullmatch(path.name)
+    if match is None or path.exists():
+        return path, None
+    return path.with_name(match["file"]), int(match["page"])
+
+
 def top_of_16_bit(highest: int) -> int:
     """Return the value that is white, for the highest value of the whole picture.
 
@@ -188,22 +218,40 @@ def top_of_16_bit(highest: int) -> int:
 
 
 def scale_16_bit(values: np.ndarray, top: int) -> np.ndarray:
-    """Return values from 0 to `top` as 0 to 255, uint8, rounded."""
+    """Return values from 0 to `top` as 0 to 255, uint8, rounded.
+
+    The first time in a process it warns with `ReducedDepthWarning`.
+    """
+    _warn_of_reduced_depth()
     scaled: np.ndarray = np.rint(values * np.float32(255 / top)).astype(np.uint8)
     return scaled
 
 
-def _open(path: Path) -> ImageFile.ImageFile:
+@cache
+def _warn_of_reduced_depth() -> None:
+    # Cached: Python's own memory of what was shown is lost with every warnings.catch_warnings.
+    warnings.warn(
+        "16 bits per channel are scaled to RGB of 8 bits: differences below a level of 8 bits are "
+        "lost. maskwright.data.read_stored keeps them, and so do models that were trained on such "
+        "pictures",
+        ReducedDepthWarning,
+        stacklevel=4,
+    )
+
+
+def open_picture(path: Path) -> ImageFile.ImageFile:
+    """Open a picture by Pillow, decoding nothing; an ImageError where it is none."""
     try:
         with warnings.catch_warnings():
             # Pillow warns at half of the number of pixels at which it refuses.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             return Image.open(path)
-    except _DECODE_ERRORS as error:
-        raise _unreadable(path, error) from error
+    except DECODE_ERRORS as error:
+        raise unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: Exception) -> ImageError:
+def unreadable(path: Path, error: Exception) -> ImageError:
+    """Return what to say of a file that Pillow cannot read."""
     if isinstance(error, ImageError):
         return error
     if isinstance(error, FileNotFoundError):
@@ -222,22 +270,26 @@ def _unreadable(path: Path, error: Exception) -> ImageError:
     return ImageError(f"{path}: damaged or truncated picture ({error}); copy or export it anew")
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation_of(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 to 8; 1 where there is none."""
     # The base class's method: a PNG's own decodes all pixels first, in case EXIF follows them.
     orientation: int = Image.Image.getexif(image).get(_ORIENTATION_TAG, 1)
     return orientation if orientation in _UPRIGHT else 1
 
 
-def _is_upright_wanted(
-    path: Path, image: Image.Image, expected_size: tuple[int, int] | None
+def is_upright_wanted(
+    path: Path,
+    stored_size: tuple[int, int],
+    orientation: int,
+    expected_size: tuple[int, int] | None,
 ) -> bool:
+    """Say whether EXIF orientation is to be applied; an ImageError where no frame fits."""
     if expected_size is None:
         return True
-    stored_size = (image.height, image.width)
-    turned = is_turned_by_exif(stored_size, _orientation(image), expected_size)
+    turned = is_turned_by_exif(stored_size, orientation, expected_size)
     if turned is None:
         raise ImageError(
-            f"{path}: is {image.height} x {image.width} (height x width), its annotations are "
+            f"{path}: is {stored_size[0]} x {stored_size[1]} (height x width), its annotations are "
             f"for {expected_size[0]} x {expected_size[1]}: another version of the picture?"
         )
     return turned
@@ -246,13 +298,14 @@ def _is_upright_wanted(
 def _to_rgb(path: Path, image: ImageFile.ImageFile) -> UInt8[np.ndarray, "h w 3"]:
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         return _grey_to_rgb(path, np.asarray(image))
-    if _has_16_bit_colour(image):
+    if has_16_bit_colour(image):
         image.load()  # OpenCV may return the half of a truncated file; Pillow raises
         return _read_16_bit_colour(path)
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _has_16_bit_colour(image: ImageFile.ImageFile) -> bool:
+def has_16_bit_colour(image: ImageFile.ImageFile) -> bool:
+    """Whether Pillow would cut an open picture of several channels to 8 bits."""
     # Pillow keeps only the high byte of 16-bit colour; its raw mode (RGB;16B, LA;16B) tells.
     return any(";16" in str(tile.args) for tile in image.tile)
 

@@ -9,14 +9,15 @@ system and can be mapped from a file; lists of dicts are copied at the first tou
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int32, Int64, UInt8
 
+from maskwright.data.federation import Federation
 from maskwright.masks import Masks
 
 __all__ = ["AnnotationIndex", "take_ragged"]
@@ -52,6 +53,9 @@ class AnnotationIndex:
         count_offsets: (n + 1,) counts of each object.
         counts: All uncompressed run-length counts.
         coordinate_steps: Coordinates of few decimals may be whole numbers of such steps per pixel.
+        federation: LVIS's fields, where the source has them.
+
+    Attributes:
         file: The Arrow file that the columns are mapped from; None if they are in memory.
     """
 
@@ -76,7 +80,15 @@ class AnnotationIndex:
     count_offsets: Int64[np.ndarray, " n+1"]
     counts: Int64[np.ndarray, " s"]
     coordinate_steps: int = 1
-    file: Path | None = None
+    federation: Federation | None = None
+    # Not an argument, so that an index made by `replace` is not taken for the one in the file.
+    file: Path | None = field(default=None, init=False)
+
+    def mapped_from(self, file: Path) -> Self:
+        """Return the index with the note that all of it lies in this file."""
+        mapped = replace(self)
+        object.__setattr__(mapped, "file", file)
+        return mapped
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         """Send a mapped index to another process by its file, not by its arrays."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from maskwright.data.federation import Federation
 from maskwright.data.index import AnnotationIndex
 from maskwright.data.report import Finding, ImportReport
 
@@ -39,6 +40,7 @@ _COLUMNS = (
     "count_offsets",
     "counts",
 )
+_FEDERATION = ("negative_offsets", "negative_labels", "partial_offsets", "partial_labels")
 _ROWS = {"sizes": 2, "xywh": 4}
 _FLAGS = ("is_crowd", "is_empty")
 
@@ -49,6 +51,9 @@ def write_index(path: Path, index: AnnotationIndex, report: ImportReport) -> Non
 
     coordinates, steps = _in_steps(index.coordinates, index.coordinate_steps)
     columns = {name: getattr(index, name) for name in _COLUMNS} | {"coordinates": coordinates}
+    federation = index.federation
+    if federation is not None:
+        columns |= {name: getattr(federation, name) for name in _FEDERATION}
     arrays = {}
     for name, values in columns.items():
         flat = values.view(np.uint8) if name in _FLAGS else values.reshape(-1)
@@ -61,6 +66,7 @@ def write_index(path: Path, index: AnnotationIndex, report: ImportReport) -> Non
         "class_names": index.class_names,
         "category_ids": index.category_ids,
         "coordinate_steps": steps,
+        "frequencies": None if federation is None else federation.frequencies,
         "report": report.as_dict(),
     }
     table = pa.table(arrays).replace_schema_metadata({"maskwright": json.dumps(meaning)})
@@ -95,10 +101,10 @@ def map_index(path: Path, source: str) -> tuple[AnnotationIndex, ImportReport]:
         category_ids=tuple(meaning["category_ids"]),
         file_names=np.array(names, np.str_),
         coordinate_steps=meaning["coordinate_steps"],
-        file=path,
+        federation=_federation(table, meaning["frequencies"]),
         **columns,
     )
-    return index, _report(meaning["report"], source)
+    return index.mapped_from(path), _report(meaning["report"], source)
 
 
 def reopen_index(path: Path, source: str) -> AnnotationIndex:
@@ -125,6 +131,13 @@ def _column(table: Any, name: str) -> np.ndarray:
     if name in _FLAGS:
         return values.view(np.bool_)
     return values.reshape(-1, _ROWS[name]) if name in _ROWS else values
+
+
+def _federation(table: Any, frequencies: list[str] | None) -> Federation | None:
+    if frequencies is None:
+        return None
+    columns = {name: _column(table, name) for name in _FEDERATION}
+    return Federation(frequencies=tuple(frequencies), **columns)
 
 
 def _in_steps(coordinates: np.ndarray, steps: int) -> tuple[np.ndarray, int]:

@@ -18,25 +18,17 @@ from typing import final
 import cv2
 import numpy as np
 import torch
-from jaxtyping import UInt8
 from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
 
 from maskwright.data.dataset import Dataset
-from maskwright.data.stream import Place, Stream, repeat_factors
+from maskwright.data.sample_reader import Place, SampleReader, choose_transform
+from maskwright.data.stream import Stream, repeat_factors
 from maskwright.errors import ConfigError, DataError, MaskwrightError
 from maskwright.masks import Masks
 from maskwright.structures import Batch, Instances, Sample, Size
-from maskwright.transforms import Augmentation, resize_sample
+from maskwright.transforms import Augmentation, Transform
 
-__all__ = ["Loader", "Transform", "make_transform", "pack", "start_worker", "unpack"]
-
-Transform = Callable[[Sample, np.random.Generator], Sample]
-"""What makes a sample of the dataset into one of a batch; randomness from the generator only."""
-
-# Words of the seeds, so that no two kinds of generator share one (orders have `stream.SHUFFLE`).
-# They are not 0, for NumPy takes missing words of a seed for zeros.
-_SAMPLE = 2
+__all__ = ["Loader", "Transform", "pack", "start_worker", "unpack"]
 
 
 @final
@@ -52,10 +44,16 @@ class Loader:
             keeps the aspect.
         augmentation: Random changes; None only resizes.
         transform: Takes the place of resize and augmentation.
+        before_resize: A transform of yours that every picture goes through first, also those that
+            mosaic, copy-paste and mixup draw. See docs/augmentation.md.
+        is_mixing: Whether mosaic, copy-paste and mixup may happen in a step, asked in this
+            process when the step is handed to the workers; None lets them always.
         seed: Decides order and augmentation.
         num_workers: Processes that read ahead; 0 reads in this one.
         shuffle: Whether each epoch has an order of its own.
         epochs: How often each picture comes; None goes on for ever.
+        part: (rank, count): of each batch, only the places rank, rank + count and so on, as the
+            processes of a distributed run share it; `batch_size` is that of all together.
         start_step: Steps to leave out at the beginning: the batches are those that a loader
             started at 0 gives from there on, bit for bit.
         size_divisor: Batches are padded (with 0, at the bottom and the right) to a multiple of
@@ -82,10 +80,13 @@ class Loader:
         fixed_size: Size | None = None,
         augmentation: Augmentation | None = None,
         transform: Transform | None = None,
+        before_resize: Transform | None = None,
+        is_mixing: Callable[[int], bool] | None = None,
         seed: int = 0,
         num_workers: int = 0,
         shuffle: bool = True,
         epochs: int | None = None,
+        part: tuple[int, int] = (0, 1),
         start_step: int = 0,
         size_divisor: int = 32,
         cache_bytes: int = 0,
@@ -106,18 +107,30 @@ class Loader:
         ):
             if value < least:
                 raise ConfigError(f"{name} must be at least {least}, got {value}")
+        rank, count = part
+        if not 0 <= rank < count or batch_size % count:
+            raise ConfigError(
+                f"a batch of {batch_size} pictures cannot be shared out evenly among {count} "
+                f"processes (this is number {rank}): make batch_size a multiple of {count}"
+            )
         if transform is not None and augmentation is not None:
             raise ConfigError("transform takes the place of augmentation: give one of them")
         self._dataset = dataset
-        self._transform = transform or make_transform(
-            augmentation, short_side, long_side, fixed_size
-        )
         if repeat_threshold is not None and not 0 < repeat_threshold <= 1:
             raise ConfigError(
                 f"repeat_threshold must be above 0, at most 1, got {repeat_threshold}"
             )
         if not shuffle and (aspect_batches or repeat_threshold is not None):
             raise ConfigError("repeat_threshold and aspect_batches need shuffle=True")
+        self._before_resize = before_resize
+        self._transform = choose_transform(
+            transform,
+            augmentation,
+            short_side=short_side,
+            long_side=long_side,
+            fixed_size=fixed_size,
+        )
+        mixes = augmentation is not None and augmentation.mixes
         sizes = dataset.sizes
         self._stream = Stream(
             len(dataset),
@@ -128,7 +141,9 @@ class Loader:
             start_step,
             factors=None if repeat_threshold is None else repeat_factors(dataset, repeat_threshold),
             aspects=sizes[:, 1] / sizes[:, 0] if aspect_batches else None,
+            is_mixing=(is_mixing or _always) if mixes else None,
         )
+        self._part = part
         self._num_workers = num_workers
         self._size_divisor = size_divisor
         self._seed = seed
@@ -156,13 +171,14 @@ class Loader:
             DataError: A picture or its annotation cannot be read.
         """
         loader = DataLoader(
-            _Reader(
+            SampleReader(
                 self._dataset,
                 self._transform,
-                self._seed,
-                self._cache_bytes // max(1, self._num_workers),
+                before_resize=self._before_resize,
+                seed=self._seed,
+                cache_bytes=self._cache_bytes // max(1, self._num_workers),
             ),
-            batch_sampler=self._stream,
+            batch_sampler=_Share(self._stream, *self._part),
             num_workers=self._num_workers,
             collate_fn=partial(pack, size_divisor=self._size_divisor),
             worker_init_fn=start_worker,
@@ -175,36 +191,15 @@ class Loader:
             yield unpack(packed, self._dataset.class_names, self._dataset.category_ids)
 
 
-class _Reader(TorchDataset):
-    """Reads and transforms one picture of the stream; lives in the workers."""
+class _Share:
+    """Yields of each batch the places that one of several processes takes."""
 
-    def __init__(self, dataset: Dataset, transform: Transform, seed: int, cache_bytes: int) -> None:
-        self._dataset = dataset
-        self._transform = transform
-        self._seed = seed
-        self._free_bytes = cache_bytes
-        self._cache: dict[int, UInt8[np.ndarray, "h w 3"]] = {}
+    def __init__(self, stream: Stream, rank: int, count: int) -> None:
+        self._stream, self._rank, self._count = stream, rank, count
 
-    def __getitem__(self, place: Place) -> tuple[Sample, Size] | MaskwrightError:
-        epoch, index, copy = place
-        words = (self._seed, epoch, index, _SAMPLE, copy)
-        rng = np.random.default_rng(words if copy else words[:-1])
-        try:
-            sample = self._read(index)
-            return self._transform(sample, rng), sample.targets.image_size
-        except MaskwrightError as error:
-            # Handed over as a value: raised here, DataLoader would bury it in its own text.
-            return error
-
-    def _read(self, index: int) -> Sample:
-        if index in self._cache:
-            return self._dataset.sample(index, image=self._cache[index])
-        sample = self._dataset.sample(index)
-        if sample.image.nbytes <= self._free_bytes:
-            self._free_bytes -= sample.image.nbytes
-            sample.image.flags.writeable = False
-            self._cache[index] = sample.image
-        return sample
+    def __iter__(self) -> Iterator[list[Place]]:
+        for batch in self._stream:
+            yield batch[self._rank :: self._count]
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,24 +219,9 @@ class _PackedBatch:
     targets: list[_PackedTargets]
 
 
-def make_transform(
-    augmentation: Augmentation | None, short_side: int, long_side: int, fixed_size: Size | None
-) -> Transform:
-    """Return the transform that resizes, and augments if asked to."""
-    apply = _resize if augmentation is None else augmentation.apply
-    return partial(apply, short_side=short_side, long_side=long_side, fixed_size=fixed_size)
-
-
-def _resize(
-    sample: Sample,
-    rng: np.random.Generator,
-    *,
-    short_side: int,
-    long_side: int,
-    fixed_size: Size | None,
-) -> Sample:
-    del rng  # a transform is handed one; a resize needs none
-    return resize_sample(sample, short_side=short_side, long_side=long_side, fixed_size=fixed_size)
+def _always(step: int) -> bool:
+    del step
+    return True
 
 
 def start_worker(worker: int) -> None:
@@ -266,10 +246,13 @@ def pack(
     sizes = [(sample.image.shape[0], sample.image.shape[1]) for sample in samples]
     largest = np.max(sizes, axis=0)
     height, width = (-(-largest // size_divisor) * size_divisor).tolist()
-    images = np.zeros((len(samples), 3, height, width), np.uint8)
+    channels = samples[0].image.shape[2]
+    # Numbers of 16 bits are exact in float32, and PyTorch knows few operations on uint16.
+    values = np.uint8 if samples[0].image.dtype == np.uint8 else np.float32
+    images = np.zeros((len(samples), channels, height, width), values)
     for padded, sample, (h, w) in zip(images, samples, sizes, strict=True):
-        for channel in range(3):
-            padded[channel, :h, :w] = sample.image[:, :, channel]
+        for channel, plane in zip(padded, cv2.split(sample.image), strict=True):
+            channel[:h, :w] = plane
     batch = Batch(
         images=torch.from_numpy(images),
         image_sizes=tuple(sizes),

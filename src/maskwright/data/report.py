@@ -161,6 +161,10 @@ class ImportReportBuilder:
         """Count a picture that was changed."""
         self._add("changed", "pictures", reason, where)
 
+    def dropped_picture(self, reason: str, where: str) -> None:
+        """Count a picture that is left out."""
+        self._add("dropped", "pictures", reason, where)
+
     def noted_picture(self, reason: str, where: str) -> None:
         """Count a picture worth a remark that was left as it is."""
         self._add("noted", "pictures", reason, where)

@@ -11,7 +11,7 @@ from jaxtyping import Shaped
 from maskwright.errors import ImageError
 from maskwright.files import atomic_write
 
-__all__ = ["encode_image", "save_image"]
+__all__ = ["encode_image", "save_image", "save_stored"]
 
 _FORMATS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
@@ -35,6 +35,28 @@ def save_image(
     encoded = encode_image(image, suffix)
     with atomic_write(path) as partial:
         partial.write_bytes(encoded)
+
+
+def save_stored(path: str | os.PathLike[str], image: Shaped[np.ndarray, "h w c"]) -> None:
+    """Save a picture of any number of channels and type as one page of TIFF, atomically.
+
+    Raises:
+        OSError: The file cannot be written, or the disk is full.
+    """
+    import tifffile
+
+    is_colour = image.shape[2] in (3, 4)
+    pixels = image[:, :, 0] if image.shape[2] == 1 else image
+    with atomic_write(path) as partial:
+        tifffile.imwrite(
+            partial,
+            pixels,
+            photometric="rgb" if is_colour else "minisblack",
+            planarconfig="contig" if pixels.ndim == 3 else None,
+            extrasamples=["unspecified"] * (image.shape[2] - 3) if is_colour else None,
+            compression="zlib",
+            metadata=None,
+        )
 
 
 def encode_image(

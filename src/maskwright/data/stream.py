@@ -9,36 +9,26 @@ Shapes: m pictures, p places of an epoch, k classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import NamedTuple, final
+from collections.abc import Callable, Iterator
+from typing import final
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
 from maskwright.data.dataset import Dataset
+from maskwright.data.sample_reader import Place
 
-__all__ = ["Place", "Stream", "repeat_factors", "repeated"]
+__all__ = ["Stream", "repeat_factors", "repeated"]
 
 SHUFFLE = 1
-"""Last word of the seeds of orders; see `maskwright.data.loader`."""
+"""Last word of the seeds of orders, so that no two kinds of generator share one.
+
+See `maskwright.data.sample_reader`. It is not 0, for NumPy takes missing words for zeros.
+"""
 
 # Pictures that change places to share a batch with others of their shape: enough of them for
 # batches of one shape, few enough that a picture meets other companions in the next epoch.
 _BATCHES_SORTED_TOGETHER = 64
-
-
-class Place(NamedTuple):
-    """A place of the stream.
-
-    Args:
-        epoch: The epoch, from 0.
-        image: Position of the picture in the dataset.
-        copy: How often the picture came before in this epoch.
-    """
-
-    epoch: int
-    image: int
-    copy: int
 
 
 @final
@@ -54,6 +44,8 @@ class Stream:
         start_step: Batches to leave out.
         factors: (m,) mean number of places of each picture in an epoch, 1 or more; None for 1.
         aspects: (m,) width over height: pictures of like shape come together. None for any.
+        is_mixing: Whether other pictures may be mixed into those of a step, asked when the batch
+            is; None for never.
     """
 
     def __init__(
@@ -67,6 +59,7 @@ class Stream:
         *,
         factors: Float64[np.ndarray, " m"] | None = None,
         aspects: Float64[np.ndarray, " m"] | None = None,
+        is_mixing: Callable[[int], bool] | None = None,
     ) -> None:
         self.batch_size = batch_size
         self.start_step = start_step
@@ -78,6 +71,7 @@ class Stream:
         self.num_batches = None if self._end is None else math.ceil(self._end / batch_size)
         self._seed = seed
         self._shuffle = shuffle
+        self._is_mixing = is_mixing
 
     def __iter__(self) -> Iterator[list[Place]]:
         start = self.start_step * self.batch_size
@@ -85,11 +79,12 @@ class Stream:
         while self._end is None or start < self._end:
             stop = start + self.batch_size
             batch = []
+            mixes = self._is_mixing is not None and self._is_mixing(start // self.batch_size)
             for position in range(start, stop if self._end is None else min(stop, self._end)):
                 epoch, place = divmod(position, self.places_per_epoch)
                 if epoch != known:
                     known, (images, copies) = epoch, self._order(epoch)
-                batch.append(Place(epoch, int(images[place]), int(copies[place])))
+                batch.append(Place(epoch, int(images[place]), mixes, int(copies[place])))
             yield batch
             start = stop
 

@@ -14,17 +14,16 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Shaped
 from PIL import Image
 
 from maskwright.data.images import read_image
+from maskwright.data.pixel_format import PixelFormat, read_picture
+from maskwright.data.tiff_pages import Box
 from maskwright.errors import ImageError
 from maskwright.structures import Size
 
 __all__ = ["ArrayWindows", "Box", "PictureWindows", "open_windows"]
-
-Box = tuple[int, int, int, int]
-"""(x1, y1, x2, y2) in pixels, ends exclusive."""
 
 _TIFF_SUFFIXES = (".tif", ".tiff")
 
@@ -38,8 +37,8 @@ class PictureWindows(ABC):
         """(height, width) of the whole picture in pixels."""
 
     @abstractmethod
-    def read(self, box: Box) -> UInt8[np.ndarray, "h w 3"]:
-        """Return what lies inside a box, as RGB; the array is the caller's own.
+    def read(self, box: Box) -> Shaped[np.ndarray, "h w c"]:
+        """Return what lies inside a box, RGB or as stored; the array is the caller's own.
 
         Raises:
             ImageError: A box that is empty or reaches beyond the picture, or a damaged file.
@@ -60,10 +59,10 @@ class ArrayWindows(PictureWindows):
     """Windows of a picture in memory.
 
     Args:
-        image: (h, w, 3) uint8 RGB; may be a memory map.
+        image: (h, w, 3) uint8 RGB, or (h, w, c) as stored; may be a memory map.
     """
 
-    def __init__(self, image: UInt8[np.ndarray, "h w 3"]) -> None:
+    def __init__(self, image: Shaped[np.ndarray, "h w c"]) -> None:
         self._image = image
 
     @property
@@ -71,7 +70,7 @@ class ArrayWindows(PictureWindows):
         """(height, width) of the whole picture in pixels."""
         return self._image.shape[0], self._image.shape[1]
 
-    def read(self, box: Box) -> UInt8[np.ndarray, "h w 3"]:
+    def read(self, box: Box) -> Shaped[np.ndarray, "h w c"]:
         """Return what lies inside a box; see `PictureWindows.read`."""
         x1, y1, x2, y2 = require_inside(box, self.image_size)
         return np.array(self._image[y1:y2, x1:x2])
@@ -80,17 +79,24 @@ class ArrayWindows(PictureWindows):
         """Do nothing: the picture is in memory."""
 
 
-def open_windows(path: str | Path) -> PictureWindows:
+def open_windows(path: str | Path, pixels: PixelFormat | None = None) -> PictureWindows:
     """Open a picture file to read windows of it.
 
     16-bit values are scaled by the rule of `read_image`, which asks for the highest value of the
     whole picture: a 16-bit TIFF is gone through once for it, part by part, when it is opened, until
     a value above 4095 is met. So all windows are scaled alike, and as the whole picture would be.
 
+    Args:
+        path: The picture file.
+        pixels: How it is read; None makes RGB of 8 bits. With a format, the windows are those of
+            `read_picture`: uncompressed, Deflate, LZMA and PackBits TIFF in parts, others whole.
+
     Raises:
-        ImageError: As `read_image`.
+        ImageError: As `read_image`, or `read_picture`.
     """
     path = Path(path)
+    if pixels is not None:
+        return _open_stored_windows(path, pixels)
     if path.suffix.lower() in _TIFF_SUFFIXES and path.is_file():
         from maskwright.data.raster_windows import open_raster_windows
         from maskwright.data.tiff_windows import open_tiff_windows
@@ -108,6 +114,13 @@ def open_windows(path: str | Path) -> PictureWindows:
                 "Deflate or no compression"
             ) from error
         raise
+
+
+def _open_stored_windows(path: Path, pixels: PixelFormat) -> PictureWindows:
+    from maskwright.data.stored_windows import open_stored_windows
+
+    windows = open_stored_windows(path, pixels)
+    return ArrayWindows(read_picture(path, pixels)) if windows is None else windows
 
 
 def _has_too_many_pixels(error: ImageError) -> bool:

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Integer, UInt8
+from jaxtyping import Integer, Shaped, UInt8
 from PIL import Image, ImageDraw
 
 from maskwright.conversions import class_map_names
 from maskwright.draw.colours import distinct_colours
+from maskwright.draw.display import displayed
 from maskwright.draw.labels import text_font, text_height
 from maskwright.draw.overlay import line_thickness, paint_mask
 from maskwright.errors import ImageError
@@ -26,7 +27,7 @@ _INK = (40, 40, 40)
 
 
 def class_overlay(
-    image: UInt8[np.ndarray, "h w 3"],
+    image: Shaped[np.ndarray, "h w c"],
     class_map: Integer[np.ndarray, "h w"],
     class_names: Sequence[str],
     *,
@@ -40,25 +41,22 @@ def class_overlay(
     first. It may make the result wider than a narrow picture; the picture is at the top left.
 
     Args:
-        image: The picture, RGB.
+        image: The picture, RGB; of other formats as `displayed` shows them.
         class_map: 0 background, i + 1 class i.
         class_names: By label, without the background.
         opacity: Of the fill, 0 (outline only) to 1.
         legend: Whether to add it.
 
     Raises:
-        ImageError: The picture is not (h, w, 3) uint8, or of another size than the class map.
+        ImageError: The picture is not (h, w, c), or of another size than the class map.
     """
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise ImageError(
-            f"a picture to draw on must be (h, w, 3) RGB uint8, got {image.shape} {image.dtype}"
-        )
+    shown = displayed(image)
     if image.shape[:2] != class_map.shape:
         raise ImageError(
             f"the class map is of a picture of {class_map.shape} (height, width), "
             f"this one is {image.shape[:2]}"
         )
-    canvas = np.ascontiguousarray(image).copy()
+    canvas = np.array(shown, order="C")
     colours = distinct_colours(len(class_names))
     pixels = np.bincount(class_map.ravel(), minlength=len(class_names) + 1)
     thickness = line_thickness(*class_map.shape)

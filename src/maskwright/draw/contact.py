@@ -24,6 +24,7 @@ def contact_sheet(
     *,
     headings: Sequence[str] = (),
     captions: Sequence[str] = (),
+    titles: Sequence[Sequence[str]] = (),
     cell: tuple[int, int] = (320, 320),
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Lay pictures out in rows and columns, each scaled into a cell of white paper.
@@ -35,6 +36,8 @@ def contact_sheet(
         rows: RGB uint8 pictures; rows may differ in length.
         headings: Words above the columns.
         captions: Words under each row, at its left.
+        titles: Words under each picture, by row, in one or more lines; a line that is too long
+            for the cell loses its beginning.
         cell: Room for one picture, (height, width) in pixels.
 
     >>> grey = np.full((10, 20, 3), 128, np.uint8)
@@ -48,7 +51,8 @@ def contact_sheet(
     line = _TEXT + _GAP
     heights = [max((picture.shape[0] for picture in row), default=0) for row in fitted]
     total = _GAP + (line if headings else 0) + sum(heights) + _GAP * len(rows)
-    total += line * sum(1 for i in range(len(rows)) if i < len(captions))
+    num_title_lines = [max((t.count("\n") + 1 for t in row), default=0) for row in titles]
+    total += line * (min(len(captions), len(rows)) + sum(num_title_lines[: len(rows)]))
     sheet = np.full((total, _GAP + columns * (cell[1] + _GAP), 3), _PAPER, np.uint8)
     words = [(_GAP + i * (cell[1] + _GAP), _GAP, text) for i, text in enumerate(headings)]
     y = _GAP + (line if headings else 0)
@@ -57,6 +61,12 @@ def contact_sheet(
             x = _GAP + j * (cell[1] + _GAP) + (cell[1] - picture.shape[1]) // 2
             sheet[y : y + picture.shape[0], x : x + picture.shape[1]] = picture
         y += height + _GAP
+        if i < len(titles):
+            for j, title in enumerate(titles[i]):
+                for k, text in enumerate(title.split("\n")):
+                    place = (_GAP + j * (cell[1] + _GAP), y - _GAP // 2 + k * line)
+                    words.append((*place, _end_that_fits(text, cell[1])))
+            y += line * num_title_lines[i]
         if i < len(captions):
             words.append((_GAP, y - _GAP // 2, captions[i]))
             y += line
@@ -72,6 +82,16 @@ def _fit(
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
     return cv2.resize(picture, size, interpolation=method)
+
+
+def _end_that_fits(text: str, width: int) -> str:
+    """Return the text, or an ellipsis and its end: file names differ there."""
+    font = text_font(_TEXT)
+    shown = text
+    while len(shown) > 1 and font.getlength(shown) > width:
+        text = text[1:]
+        shown = "\u2026" + text
+    return shown
 
 
 def _written(

@@ -11,10 +11,19 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 
-from maskwright.data import ArrayWindows, PictureWindows, open_windows, read_image, save_image
+from maskwright.data import (
+    ArrayWindows,
+    PictureWindows,
+    PixelFormat,
+    look_at_picture,
+    open_windows,
+    read_picture,
+    save_image,
+)
 from maskwright.draw.colours import distinct_colours
+from maskwright.draw.display import displayed
 from maskwright.draw.labels import draw_labels
 from maskwright.draw.shrinking import overlay_factor, shrink_instances, shrink_picture
 from maskwright.errors import ImageError
@@ -26,7 +35,7 @@ __all__ = ["line_thickness", "overlay", "overlay_of_windows", "paint_mask", "sav
 
 
 def overlay(
-    image: UInt8[np.ndarray, "h w 3"] | UInt8[np.ndarray, "h w"],
+    image: Shaped[np.ndarray, "h w c"] | Shaped[np.ndarray, "h w"],
     instances: Instances,
     *,
     opacity: float = 0.4,
@@ -40,7 +49,7 @@ def overlay(
     masks are drawn as boxes. No objects give a plain RGB copy.
 
     Args:
-        image: The picture, RGB or grey.
+        image: The picture, RGB or grey; of other formats as `displayed` shows them.
         instances: Its objects, in the same frame; all are drawn, whatever their scores.
         opacity: Of the fill, 0 (outline only) to 1.
         boxes: Draw the boxes as well.
@@ -49,8 +58,8 @@ def overlay(
         colours: RGB by object; None gives `distinct_colours`.
 
     Raises:
-        ImageError: The picture is not (h, w, 3) or (h, w) uint8, or of another size than the
-            objects' frame.
+        ImageError: The picture is not (h, w, c) or (h, w), or of another size than the objects'
+            frame.
     """
     canvas = _canvas(image, instances)
     height, width = canvas.shape[:2]
@@ -86,7 +95,7 @@ def overlay_of_windows(windows: PictureWindows, instances: Instances) -> UInt8[n
 def save_overlay(
     path: str | os.PathLike[str],
     instances: Instances,
-    image: UInt8[np.ndarray, "h w 3"] | None = None,
+    image: Shaped[np.ndarray, "h w c"] | None = None,
     *,
     min_score: float = 0.5,
 ) -> None:
@@ -140,18 +149,13 @@ def paint_mask(
 
 def _canvas(image: np.ndarray, instances: Instances) -> UInt8[np.ndarray, "h w 3"]:
     """A contiguous RGB copy of `image`, checked."""
-    is_picture = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
-    if image.dtype != np.uint8 or not is_picture:
-        raise ImageError(
-            f"a picture to draw on must be (h, w, 3) RGB or (h, w) grey uint8, "
-            f"got {image.shape} {image.dtype}"
-        )
+    shown = displayed(image)
     if image.shape[:2] != tuple(instances.image_size):
         raise ImageError(
             f"the objects are of a picture of {instances.image_size} (height, width), "
             f"this one is {image.shape[:2]}"
         )
-    return np.dstack([image] * 3) if image.ndim == 2 else np.ascontiguousarray(image).copy()
+    return np.array(shown, order="C")
 
 
 def _frame(
@@ -168,13 +172,19 @@ def _frame(
 
 
 def _source_windows(instances: Instances) -> PictureWindows:
-    """The picture that `instances` are of, opened again where only its file is known."""
+    """The picture that `instances` are of, opened again where only its file is known.
+
+    What RGB of 8 bits does not hold is read as stored, and stretched when it is drawn.
+    """
     if instances.source is None:
         raise ImageError(
             "these objects do not know their picture: save_overlay(path, image) with its pixels"
         )
     if isinstance(instances.source, np.ndarray):
         return ArrayWindows(instances.source)
+    stored = look_at_picture(instances.source)
+    pixels = None if stored.is_8_bit_colour else PixelFormat.unscaled(stored)
     if overlay_factor(instances.image_size) > 1:
-        return open_windows(instances.source)
-    return ArrayWindows(read_image(instances.source, expected_size=instances.image_size))
+        return open_windows(instances.source, pixels)
+    image = read_picture(instances.source, pixels, expected_size=instances.image_size)
+    return ArrayWindows(image)

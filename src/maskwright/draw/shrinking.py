@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Shaped
 
 from maskwright.data import PictureWindows
 
@@ -35,18 +35,25 @@ def overlay_factor(image_size: Size) -> int:
     return max(1, math.ceil(math.sqrt(height * width / LARGEST_OVERLAY)))
 
 
-def shrink_picture(windows: PictureWindows, factor: int) -> UInt8[np.ndarray, "_ _ 3"]:
-    """Return the picture with its sides divided, rounded up; a pixel is the mean of its square."""
+def shrink_picture(windows: PictureWindows, factor: int) -> Shaped[np.ndarray, "_ _ c"]:
+    """Return the picture with its sides divided, rounded up; a pixel is the mean of its square.
+
+    Of more than three channels, the first three, which are those that are shown.
+    """
     height, width = windows.image_size
-    small = np.empty((-(-height // factor), -(-width // factor), 3), np.uint8)
+    first = windows.read((0, 0, 1, 1))
+    small = np.empty(
+        (-(-height // factor), -(-width // factor), min(first.shape[2], 3)), first.dtype
+    )
     for y in range(0, len(small), _BAND):
         rows = small[y : y + _BAND]
         top, bottom = y * factor, min((y + len(rows)) * factor, height)
-        band = windows.read((0, top, width, bottom))
+        band = windows.read((0, top, width, bottom))[:, :, :3]
         # Squares that reach beyond the picture are filled with its last pixels.
         below, beside = len(rows) * factor - len(band), small.shape[1] * factor - width
         band = cv2.copyMakeBorder(band, 0, below, 0, beside, cv2.BORDER_REPLICATE)
-        rows[:] = cv2.resize(band, rows.shape[1::-1], interpolation=cv2.INTER_AREA)
+        shrunk = cv2.resize(band, rows.shape[1::-1], interpolation=cv2.INTER_AREA)
+        rows[:] = shrunk.reshape(rows.shape)  # OpenCV drops a single channel
     return small
 
 

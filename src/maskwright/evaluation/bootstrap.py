@@ -1,35 +1,27 @@
-"""How sure an AP is: a bootstrap interval over pictures.
+"""The AP of predictions with its bootstrap interval over pictures.
 
-Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentile interval):
-draw as many pictures as there are, with replacement, score them, repeat, and read the interval
-off the quantiles. Pictures are drawn and not objects, since objects of one picture resemble each
-other. Only the choice of test pictures is varied: that another training run would give another
-model is not in the interval.
-
-Matching happens inside a picture, so it is done once. A replicate is a whole weight per picture
-(how often it was drawn), and its AP comes from weighted cumulative sums of matches, which equals
-the AP of a data set in which each picture is repeated so often. (Where detections of one picture
-and class share a score, their copies would be ranked together here and in turn there.)
-
-Shapes: n detections, m pictures, t = 10 IoU thresholds, b replicates.
+What is drawn and what the interval means is said in `resampling.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
 
 from maskwright.errors import EvaluationError
-from maskwright.evaluation.counting import Matches, match
-from maskwright.evaluation.predictions import PredictionSource, load_results, read_predictions
-from maskwright.evaluation.scoring import detection_limit
+from maskwright.evaluation.counting import Kind
+from maskwright.evaluation.inputs import Inputs
+from maskwright.evaluation.limits import detection_limit
+from maskwright.evaluation.matching import Outcomes, match_objects
+from maskwright.evaluation.prediction_sources import PredictionSource, load_results
+from maskwright.evaluation.predictions import read_predictions
+from maskwright.evaluation.ranking import ranked_numbers
+from maskwright.evaluation.resampling import draw_pictures, interval_around
 from maskwright.evaluation.truth import TruthSource, load_truth, read_truth
-from maskwright.masks.kernels import kernel
 
-__all__ = ["BootstrapInterval", "average_precisions", "bootstrap_interval", "draw_pictures"]
+__all__ = ["BootstrapInterval", "average_precisions", "bootstrap_interval"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +49,7 @@ def bootstrap_interval(
     predictions: PredictionSource,
     truth: TruthSource,
     *,
-    kind: Literal["bbox", "segm"] = "segm",
+    kind: Kind = "segm",
     level: float = 0.95,
     num_replicates: int = 1000,
     max_detections: int | None = None,
@@ -71,7 +63,7 @@ def bootstrap_interval(
     Args:
         predictions: As for `evaluate`.
         truth: As for `evaluate`.
-        kind: Masks or boxes.
+        kind: Masks, boxes or boundaries.
         level: Share of the replicates inside the interval, between 0 and 1.
         num_replicates: How many times pictures are drawn.
         max_detections: As for `evaluate`.
@@ -91,7 +83,7 @@ def bootstrap_interval(
     ... }
     >>> found = [{"image_id": 1, "category_id": 1, "score": 0.9, "segmentation": square}]
     >>> interval = bootstrap_interval(found, truth)
-    >>> round(interval.value, 3), interval.low, interval.high
+    >>> round(interval.value, 3), interval.low, round(interval.high, 2)
     (0.505, 0.0, 1.0)
     """
     if not 0 < level < 1 or num_replicates < 1:
@@ -99,89 +91,50 @@ def bootstrap_interval(
             f"level must be between 0 and 1 and num_replicates at least 1, got {level} "
             f"and {num_replicates}"
         )
-    need_masks = kind == "segm"
-    true = read_truth(load_truth(truth), need_masks=need_masks)
-    found = read_predictions(load_results(predictions), true, need_masks=need_masks)
-    matches = match(kind, true, found, detection_limit(true, max_detections)[0])
+    need_masks = kind != "bbox"
+    coco = load_truth(truth)
+    true = read_truth(coco, need_masks=need_masks)
+    found = read_predictions(load_results(predictions, coco), true, need_masks=need_masks)
+    limit = detection_limit(true, max_detections)[0]
+    outcomes = match_objects(true, found, Inputs(true, found).closeness(kind), limit=limit)
     m = len(true.image_ids)
-    value = float(average_precisions(matches, np.ones((1, m), np.int64))[0])
-    low, high, note = _bounds(matches, value, level, num_replicates, seed)
+    value = float(average_precisions(outcomes, np.ones((1, m), np.int64))[0])
+    low, high, note = _bounds(outcomes, value, level, num_replicates, seed)
     return BootstrapInterval(value=value, low=low, high=high, level=level, num_images=m, note=note)
 
 
 def average_precisions(
-    matches: Matches, weights: Int64[np.ndarray, "b m"]
+    outcomes: Outcomes, weights: Int64[np.ndarray, "b m"]
 ) -> Float64[np.ndarray, " b"]:
     """Return the AP of data sets in which pictures are repeated.
 
     Args:
-        matches: Of all pictures, each once.
+        outcomes: Of all pictures, each once.
         weights: How often each picture is there, 0 or more; one row per data set.
 
     Returns:
         In [0, 1]; -1 where no picture with a true object has a weight.
     """
-    weights = np.ascontiguousarray(weights, dtype=np.int64)
-    is_true = matches.is_matched & ~matches.is_ignored
-    is_false = ~matches.is_matched & ~matches.is_ignored
-    total, num_classes = np.zeros(len(weights)), np.zeros(len(weights))
-    for label in np.flatnonzero(matches.num_true.any(axis=0)):
-        own = np.flatnonzero(matches.labels == label)
-        own = own[np.argsort(-matches.scores[own], kind="stable")]
-        num_true = weights @ matches.num_true[:, label]
-        precision = _class_precisions(
-            np.ascontiguousarray(is_true[:, own]),
-            np.ascontiguousarray(is_false[:, own]),
-            matches.pictures[own],
-            weights,
-            num_true,
-            np.linspace(0.0, 1.0, 101),
-        )
-        total += precision
-        num_classes += num_true > 0
-    return np.where(num_classes > 0, total / np.maximum(num_classes, 1), -1.0)
-
-
-def draw_pictures(
-    num_images: int,
-    num_replicates: int,
-    seed: int,
-    groups: Int64[np.ndarray, " m"] | None = None,
-) -> Int64[np.ndarray, "b m"]:
-    """Return how often each picture is drawn in each replicate.
-
-    Args:
-        num_images: m, at least 1.
-        num_replicates: b.
-        seed: The same seed draws the same pictures.
-        groups: The group of each picture, such as its video or patient. Pictures of one group
-            are drawn together, since they resemble each other; so many groups as there are.
-
-    >>> draw_pictures(4, 1, 0, groups=np.array([5, 5, 8, 8])).tolist()
-    [[1, 1, 1, 1]]
-    """
-    rng = np.random.default_rng(seed)
-    if groups is None:
-        return rng.multinomial(num_images, np.full(num_images, 1 / num_images), num_replicates)
-    names, owner = np.unique(groups, return_inverse=True)
-    n = len(names)
-    return rng.multinomial(n, np.full(n, 1 / n), num_replicates)[:, owner]
+    values = ranked_numbers(outcomes, weights, limits={})[0]["AP"]
+    return np.where(np.isfinite(values), values, -1.0)
 
 
 def _bounds(
-    matches: Matches, value: float, level: float, num_replicates: int, seed: int
+    outcomes: Outcomes, value: float, level: float, num_replicates: int, seed: int
 ) -> tuple[float | None, float | None, str]:
     """Return the ends of the interval and what to say about it."""
-    m = len(matches.num_true)
+    m = outcomes.num_images
     if value < 0:
         return None, None, "No interval: there is no true object."
     if m < 2:
         return None, None, "No interval: there is one picture, and two or more are needed."
-    values = average_precisions(matches, draw_pictures(m, num_replicates, seed))
+    values = average_precisions(outcomes, draw_pictures(m, num_replicates, seed))
     values = values[values >= 0]
     if not len(values):
         return None, None, "No interval: no replicate drew a picture with a true object."
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2]).tolist()
+    interval = interval_around(value, values, level)
+    assert interval is not None
+    low, high = interval
     note = ""
     if len(values) < num_replicates:
         note = (
@@ -189,45 +142,3 @@ def _bounds(
             "and are left out of the interval."
         )
     return low, high, note
-
-
-@kernel
-def _class_precisions(
-    is_true: Bool[np.ndarray, "t n"],
-    is_false: Bool[np.ndarray, "t n"],
-    pictures: Int64[np.ndarray, " n"],
-    weights: Int64[np.ndarray, "b m"],
-    num_true: Int64[np.ndarray, " b"],
-    recalls: Float64[np.ndarray, " r"],
-) -> Float64[np.ndarray, " b"]:
-    """AP of one class in every replicate; detections by falling score. 0 without true objects."""
-    num_thresholds, n = is_true.shape
-    result = np.zeros(len(weights))
-    recall, precision = np.empty(n), np.empty(n)
-    for b in range(len(weights)):
-        if num_true[b] == 0:
-            continue
-        for t in range(num_thresholds):
-            hits, misses, count = 0, 0, 0
-            for i in range(n):
-                weight = weights[b, pictures[i]]
-                if weight and is_true[t, i]:
-                    hits += weight
-                    recall[count] = hits / num_true[b]
-                    # pycocotools adds the spacing of 1 against a division by zero
-                    precision[count] = hits / (misses + hits + 2.220446049250313e-16)
-                    count += 1
-                elif is_false[t, i]:
-                    misses += weight
-            # Between two hits precision only falls, so its best at a recall is at a hit.
-            for i in range(count - 2, -1, -1):
-                precision[i] = max(precision[i], precision[i + 1])
-            place = 0
-            for r in range(len(recalls)):
-                while place < count and recall[place] < recalls[r]:
-                    place += 1
-                if place == count:
-                    break
-                result[b] += precision[place]
-        result[b] /= num_thresholds * len(recalls)
-    return result

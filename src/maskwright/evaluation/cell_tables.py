@@ -9,6 +9,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from maskwright.evaluation.tables import interval_text, percent
+
 if TYPE_CHECKING:
     from maskwright.evaluation.cells import CellMetrics
 
@@ -43,7 +45,7 @@ def _numbers_table(metrics: CellMetrics) -> Table:
     table.add_column("95 % interval", justify="right")
     table.add_column("", style="dim")
     for name, value in metrics.numbers.items():
-        show = _number if name.startswith("count") else _percent
+        show = _number if name.startswith("count") else percent
         ends = metrics.intervals.get(name)
         interval = "" if ends is None else f"{show(ends[0])} to {show(ends[1])}"
         table.add_row(name, show(value), interval, _MEANINGS[name])
@@ -57,7 +59,7 @@ def _iou_table(metrics: CellMetrics) -> Table:
     for iou, one in metrics.counts.items():
         counts = (one.true_positives, one.false_positives, one.false_negatives)
         ratios = (one.ap, metrics.mean_ap[iou], one.f1, one.precision, one.recall)
-        table.add_row(f"{iou:.2f}", *map(str, counts), *map(_percent, ratios))
+        table.add_row(f"{iou:.2f}", *map(str, counts), *map(percent, ratios))
     return table
 
 
@@ -66,18 +68,19 @@ def _class_table(metrics: CellMetrics) -> Table:
         title="Per class at IoU 0.50, in %", box=None, padding=(0, 2, 0, 0), pad_edge=False
     )
     table.add_column("class", overflow="fold", min_width=10)
-    for heading in ("TP", "FP", "FN", "AP", "F1", "precision", "recall"):
-        table.add_column(heading, justify="right")
+    headings = ["TP", "FP", "FN", "AP", "95 % interval", "F1", "precision", "recall"]
+    if not metrics.class_intervals:
+        headings.remove("95 % interval")
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
     for name, one in metrics.per_class.items():
         counts = (one.true_positives, one.false_positives, one.false_negatives)
         if any(counts):
-            ratios = (one.ap, one.f1, one.precision, one.recall)
-            table.add_row(Text(name), *map(str, counts), *map(_percent, ratios))
+            ratios = [percent(each) for each in (one.ap, one.f1, one.precision, one.recall)]
+            if metrics.class_intervals:
+                ratios.insert(1, interval_text(metrics.class_intervals.get(name)))
+            table.add_row(Text(name), *map(str, counts), *ratios)
     return table
-
-
-def _percent(value: float) -> str:
-    return "n/a" if value < 0 else f"{100 * value:.1f}"
 
 
 def _number(value: float) -> str:

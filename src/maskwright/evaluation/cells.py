@@ -16,68 +16,26 @@ Shapes: t IoU thresholds, m pictures, k classes, b bootstrap replicates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float64, Int64
 
 from maskwright.errors import EvaluationError
-from maskwright.evaluation.bootstrap import draw_pictures
+from maskwright.evaluation.cell_sums import CELL_THRESHOLDS, CellCounts, CellSums
+from maskwright.evaluation.inputs import Inputs
 from maskwright.evaluation.objects import Objects
-from maskwright.evaluation.overlaps import Overlaps, measure_overlaps
-from maskwright.evaluation.pairing import Pairing, pair_objects, picture_tables
-from maskwright.evaluation.predictions import PredictionSource, load_results, read_predictions
-from maskwright.evaluation.truth import Truth, TruthSource, load_truth, read_truth
+from maskwright.evaluation.prediction_sources import PredictionSource, load_results
+from maskwright.evaluation.predictions import read_predictions
+from maskwright.evaluation.resampling import Interval, Resampling, Statistic, bootstrap, defined
+from maskwright.evaluation.truth import TruthSource, load_truth, read_truth
+from maskwright.evaluation.truth_groups import with_groups
 
 if TYPE_CHECKING:
     from rich.console import Group
 
-__all__ = ["CellCounts", "CellMetrics", "Interval", "evaluate_cells"]
-
-Interval: TypeAlias = tuple[float, float]
-"""Lower and upper end."""
-
-_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).round(2).tolist())
-_LEVEL = 0.95
-_Statistic: TypeAlias = "Callable[[np.ndarray], np.ndarray]"
-
-
-@dataclass(frozen=True, kw_only=True)
-class CellCounts:
-    """Objects counted at one IoU over all pictures.
-
-    Args:
-        true_positives: Pairs.
-        false_positives: Found objects without a partner.
-        false_negatives: True objects without a partner.
-        ap: TP / (TP + FP + FN); -1 without objects on either side.
-        f1: 2 TP / (2 TP + FP + FN); -1 likewise.
-        precision: TP / (TP + FP); -1 without found objects.
-        recall: TP / (TP + FN); -1 without true objects.
-    """
-
-    true_positives: int
-    false_positives: int
-    false_negatives: int
-    ap: float
-    f1: float
-    precision: float
-    recall: float
-
-    @classmethod
-    def of(cls, hits: int, false: int, missed: int) -> CellCounts:
-        """Return the counts with their ratios."""
-        return cls(
-            true_positives=hits,
-            false_positives=false,
-            false_negatives=missed,
-            ap=_ratio(hits, hits + false + missed),
-            f1=_ratio(2 * hits, 2 * hits + false + missed),
-            precision=_ratio(hits, hits + false),
-            recall=_ratio(hits, hits + missed),
-        )
+__all__ = ["CellMetrics", "cell_statistic", "evaluate_cells", "score_cells"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +50,7 @@ class CellMetrics:
             AP over IoU 0.50 to 0.95, F1 at 0.50.
         intervals: Number -> its 95 % bootstrap interval over pictures; empty without one.
         per_class: Class name -> counts at IoU 0.50.
+        class_intervals: Class name -> 95 % interval of its AP at IoU 0.50.
         score_threshold: Found objects below it are left out.
         num_images: Pictures of the truth.
         notes: What a reader must know, in sentences.
@@ -105,6 +64,7 @@ class CellMetrics:
     score_threshold: float
     num_images: int
     notes: tuple[str, ...] = ()
+    class_intervals: Mapping[str, Interval] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, all finite, ready for json."""
@@ -115,7 +75,10 @@ class CellMetrics:
                 f"{iou:.2f}": asdict(one) | {"mean_ap": self.mean_ap[iou]}
                 for iou, one in self.counts.items()
             },
-            "per_class": {name: asdict(one) for name, one in self.per_class.items()},
+            "per_class": {
+                name: asdict(one) | {"ap_interval": list(self.class_intervals.get(name, ()))}
+                for name, one in self.per_class.items()
+            },
             "score_threshold": self.score_threshold,
             "images": self.num_images,
             "notes": list(self.notes),
@@ -133,7 +96,7 @@ def evaluate_cells(
     truth: TruthSource,
     *,
     score_threshold: float = 0.5,
-    groups: Sequence[int] | None = None,
+    groups: Sequence[object] | str | None = None,
     num_replicates: int = 1000,
     seed: int = 0,
 ) -> CellMetrics:
@@ -162,162 +125,48 @@ def evaluate_cells(
     >>> evaluate_cells(found, truth).numbers["AJI"]
     1.0
     """
-    if not np.isfinite(score_threshold) or num_replicates < 0:
-        raise EvaluationError(
-            "score_threshold must be finite and num_replicates 0 or more, "
-            f"got {score_threshold} and {num_replicates}"
-        )
-    true = read_truth(load_truth(truth), need_masks=True)
-    every = read_predictions(load_results(predictions), true, need_masks=True)
-    m = len(true.image_ids)
-    if groups is not None and len(groups) != m:
-        raise EvaluationError(f"groups must hold one entry per picture ({m}), got {len(groups)}")
-    found = _above(every, score_threshold)
-    overlaps = measure_overlaps(true, found)
-    counter = _Pictures(true, found, pair_objects(true, found, overlaps, _THRESHOLDS), overlaps)
-    statistics = counter.statistics()
-    once = np.ones((1, m), np.int64)
-    numbers = {name: _plain(statistic(once)[0]) for name, statistic in statistics.items()}
-    intervals, notes = {}, _notes(true, every, found, score_threshold)
-    if m < 2:
-        notes.append("No intervals: two or more pictures are needed.")
-    elif num_replicates:
-        owner = None if groups is None else np.asarray(groups)
-        intervals = _intervals(statistics, draw_pictures(m, num_replicates, seed, owner))
+    coco = load_truth(truth)
+    true = read_truth(coco, need_masks=True)
+    found = read_predictions(load_results(predictions, coco), true, need_masks=True)
+    resampling = with_groups(
+        Resampling(num_replicates=num_replicates, seed=seed, groups=groups), coco
+    )
+    return score_cells(Inputs(true, found), score_threshold=score_threshold, resampling=resampling)
+
+
+def score_cells(
+    inputs: Inputs, *, score_threshold: float = 0.5, resampling: Resampling
+) -> CellMetrics:
+    """Score what was read; see `evaluate_cells`."""
+    if not np.isfinite(score_threshold):
+        raise EvaluationError(f"score_threshold must be finite, got {score_threshold}")
+    counted = inputs.keep(np.flatnonzero(inputs.found.scores >= score_threshold))
+    sums = CellSums(counted)
+    once = sums.statistic(np.ones((1, inputs.num_images), np.int64))
+    intervals, notes = bootstrap(sums.statistic, inputs.num_images, resampling)
     return CellMetrics(
-        counts=dict(zip(_THRESHOLDS, counter.pooled(), strict=True)),
-        mean_ap=dict(zip(_THRESHOLDS, counter.mean_ap(), strict=True)),
-        numbers=numbers,
-        intervals=intervals,
-        per_class=counter.per_class(),
+        counts=dict(zip(CELL_THRESHOLDS, sums.pooled(), strict=True)),
+        mean_ap=dict(zip(CELL_THRESHOLDS, sums.mean_ap(), strict=True)),
+        numbers={key[0]: defined(values[0]) for key, values in once.items() if len(key) == 1},
+        intervals={key[0]: ends for key, ends in intervals.items() if len(key) == 1},
+        per_class=sums.per_class(),
+        class_intervals={
+            key[1]: ends for key, ends in intervals.items() if len(key) == 2 and key[0] == "AP"
+        },
         score_threshold=score_threshold,
-        num_images=m,
-        notes=tuple(notes),
+        num_images=inputs.num_images,
+        notes=(*_notes(inputs, counted.found, score_threshold), *notes),
     )
 
 
-class _Pictures:
-    """What every picture adds to the sums."""
-
-    def __init__(self, true: Truth, found: Objects, pairing: Pairing, overlaps: Overlaps) -> None:
-        self._true = true
-        shape = (len(true.image_ids), len(true.class_names))
-        real = ~true.objects.is_crowd
-        num_true = _tally(true.objects.images[real], true.objects.labels[real], shape)
-        paired = pairing.partner >= 0
-        self.hits = np.stack([_tally(found.images[p], found.labels[p], shape) for p in paired])
-        alone = ~paired & ~pairing.in_crowd
-        self.false = np.stack([_tally(found.images[p], found.labels[p], shape) for p in alone])
-        self.missed = num_true[None] - self.hits
-        self.difference = (self.false[0] - self.missed[0]).sum(axis=1)
-        self.aji, self.aji_plus = _jaccard(true, found, overlaps, pairing.in_crowd)
-
-    def pooled(self) -> list[CellCounts]:
-        sums = (each.sum(axis=(1, 2)).tolist() for each in (self.hits, self.false, self.missed))
-        return [CellCounts.of(*each) for each in zip(*sums, strict=True)]
-
-    def mean_ap(self) -> list[float]:
-        """Cellpose's: the mean over pictures that hold an object on either side."""
-        hits = self.hits.sum(axis=2)
-        whole = (self.hits + self.false + self.missed).sum(axis=2)
-        return [
-            float((h[w > 0] / w[w > 0]).mean()) if (w > 0).any() else -1.0
-            for h, w in zip(hits, whole, strict=True)
-        ]
-
-    def per_class(self) -> dict[str, CellCounts]:
-        sums = (each[0].sum(axis=0).tolist() for each in (self.hits, self.false, self.missed))
-        counts = [CellCounts.of(*each) for each in zip(*sums, strict=True)]
-        return dict(zip(self._true.class_names, counts, strict=True))
-
-    def statistics(self) -> dict[str, _Statistic]:
-        """Name -> a function from picture weights (b, m) to values (b,), NaN where undefined."""
-        hits, false, missed = (each.sum(axis=2).T for each in (self.hits, self.false, self.missed))
-
-        def ap(weights: np.ndarray) -> np.ndarray:
-            return _divide(weights @ hits, weights @ (hits + false + missed))
-
-        def f1(weights: np.ndarray) -> np.ndarray:
-            return _divide(weights @ (2 * hits), weights @ (2 * hits + false + missed))
-
-        def mean(values: np.ndarray) -> _Statistic:
-            known = np.isfinite(values)
-            filled = np.where(known, values, 0.0)
-            return lambda weights: _divide(weights @ filled, weights @ known.astype(np.int64))
-
-        return {
-            "AP": lambda weights: ap(weights).mean(axis=1),
-            "AP50": lambda weights: ap(weights)[:, 0],
-            "AP75": lambda weights: ap(weights)[:, 5],
-            "F1": lambda weights: f1(weights)[:, 0],
-            "AJI": mean(self.aji),
-            "AJI+": mean(self.aji_plus),
-            "count error": mean(self.difference.astype(np.float64)),
-            "count distance": mean(np.abs(self.difference).astype(np.float64)),
-        }
+def cell_statistic(inputs: Inputs, *, score_threshold: float = 0.5) -> Statistic:
+    """Return cell metrics as a function of picture weights: (name,) or (name, class name)."""
+    kept = np.flatnonzero(inputs.found.scores >= score_threshold)
+    return CellSums(inputs.keep(kept)).statistic
 
 
-def _jaccard(
-    true: Truth, found: Objects, overlaps: Overlaps, in_crowd: np.ndarray
-) -> tuple[Float64[np.ndarray, " m"], Float64[np.ndarray, " m"]]:
-    """AJI and AJI+ of every picture, NaN where both sides are empty."""
-    m = len(true.image_ids)
-    real = ~true.objects.is_crowd
-    alone = np.bincount(true.objects.images[real], overlaps.true_areas[real], minlength=m)
-    common, whole = np.zeros((2, m)), np.stack([alone, alone]).astype(np.float64)
-    used = np.zeros((2, len(found)), bool)
-    shared = picture_tables(true, found, overlaps, overlaps.common.astype(np.float64))
-    ratios = picture_tables(true, found, overlaps)
-    for (rows, true_rows, ratio), (_, _, pixels) in zip(ratios, shared, strict=True):
-        nearest = ratio.argmax(axis=0), np.arange(len(true_rows))
-        for which, (i, j) in enumerate((nearest, _most_overlap(ratio))):
-            picture = found.images[rows[0]]
-            common[which, picture] += pixels[i, j].sum()
-            whole[which, picture] += (overlaps.found_areas[rows[i]] - pixels[i, j]).sum()
-            used[which, rows[i]] = True
-    for which in range(2):
-        left = ~used[which] & ~in_crowd
-        whole[which] += np.bincount(found.images[left], overlaps.found_areas[left], minlength=m)
-    return _divide(common[0], whole[0]), _divide(common[1], whole[1])
-
-
-def _most_overlap(ratios: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The one-to-one pairing of the largest sum of IoUs."""
-    from scipy.optimize import linear_sum_assignment
-
-    rows, columns = linear_sum_assignment(ratios, maximize=True)
-    kept = ratios[rows, columns] > 0
-    return rows[kept], columns[kept]
-
-
-def _above(found: Objects, score_threshold: float) -> Objects:
-    kept = np.flatnonzero(found.scores >= score_threshold)
-    assert found.segmentations is not None
-    return Objects(
-        images=found.images[kept],
-        labels=found.labels[kept],
-        boxes=found.boxes[kept],
-        areas=found.areas[kept],
-        is_crowd=found.is_crowd[kept],
-        scores=found.scores[kept],
-        segmentations=[found.segmentations[row] for row in kept],
-    )
-
-
-def _intervals(
-    statistics: Mapping[str, _Statistic], weights: Int64[np.ndarray, "b m"]
-) -> dict[str, Interval]:
-    intervals = {}
-    for name, statistic in statistics.items():
-        values = statistic(weights)
-        values = values[np.isfinite(values)]
-        if len(values):
-            low, high = np.quantile(values, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2]).tolist()
-            intervals[name] = (low, high)
-    return intervals
-
-
-def _notes(true: Truth, every: Objects, found: Objects, score_threshold: float) -> list[str]:
+def _notes(inputs: Inputs, found: Objects, score_threshold: float) -> list[str]:
+    true, every = inputs.true, inputs.found
     notes = []
     if true.objects.is_crowd.all():
         notes.append(f"The truth ({true.source}) holds no single objects.")
@@ -329,22 +178,3 @@ def _notes(true: Truth, every: Objects, found: Objects, score_threshold: float) 
     elif not len(every):
         notes.append("There are no predictions.")
     return notes
-
-
-def _tally(
-    images: np.ndarray, labels: np.ndarray, shape: tuple[int, int]
-) -> Int64[np.ndarray, "m k"]:
-    return np.bincount(images * shape[1] + labels, minlength=shape[0] * shape[1]).reshape(shape)
-
-
-def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    whole = np.where(denominator > 0, denominator, 1)
-    return np.where(denominator > 0, numerator / whole, np.nan)
-
-
-def _plain(value: float) -> float:
-    return float(value) if np.isfinite(value) else -1.0
-
-
-def _ratio(part: int, whole: int) -> float:
-    return part / whole if whole else -1.0

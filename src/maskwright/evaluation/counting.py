@@ -32,19 +32,19 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64
 
-from maskwright.evaluation.boundary import BoundaryOverlaps
+from maskwright.evaluation.boundary import boundary_closeness
+from maskwright.evaluation.closeness import Closeness, ClosenessTables, mask_closeness
+from maskwright.evaluation.matching import COCO_THRESHOLDS
 from maskwright.evaluation.objects import Objects
+from maskwright.evaluation.overlaps import measure_overlaps
 from maskwright.evaluation.truth import Truth
 
-__all__ = ["Counts", "Kind", "Matches", "count", "count_overlaps", "match"]
+__all__ = ["Counts", "Kind", "count", "count_lvis", "count_overlaps"]
 
 Kind: TypeAlias = Literal["bbox", "segm", "boundary"]
 """By what found and true objects are held against each other."""
-
-_ALL_AREAS = [0.0, 1e10]
-"""COCO's range of areas, in square pixels, that leaves no object out."""
 
 Overlaps: TypeAlias = Callable[[int, int], Float64[np.ndarray, "d g"]]
 """(picture, label) -> IoU of its detections, best score first, with its true objects."""
@@ -57,36 +57,23 @@ class Counts:
     Args:
         precision: (t, r, k, a, d) best precision at that recall or a higher one.
         recall: (t, k, a, d) highest recall reached.
+        thresholds: The t IoU thresholds.
     """
 
     precision: Float64[np.ndarray, "t r k a d"]
     recall: Float64[np.ndarray, "t k a d"]
+    thresholds: tuple[float, ...] = COCO_THRESHOLDS
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Matches:
-    """Which detections match, object sizes all alike: what AP is counted from.
-
-    Shapes: n detections, by picture and class and then by falling score; m pictures.
-
-    Args:
-        pictures: (n,) index of each detection's picture.
-        labels: (n,) index of its class.
-        scores: (n,) its confidence.
-        is_matched: (t, n) whether it has a true object at that threshold.
-        is_ignored: (t, n) whether it counts neither way, since its true object is a crowd.
-        num_true: (m, k) true objects of each picture and class, crowds left out.
-    """
-
-    pictures: Int64[np.ndarray, " n"]
-    labels: Int64[np.ndarray, " n"]
-    scores: Float64[np.ndarray, " n"]
-    is_matched: Bool[np.ndarray, "t n"]
-    is_ignored: Bool[np.ndarray, "t n"]
-    num_true: Int64[np.ndarray, "m k"]
-
-
-def count(kind: Kind, truth: Truth, detections: Objects, limits: Sequence[int]) -> Counts:
+def count(
+    kind: Kind,
+    truth: Truth,
+    detections: Objects,
+    limits: Sequence[int],
+    *,
+    boundaries: Closeness | None = None,
+    thresholds: Sequence[float] = COCO_THRESHOLDS,
+) -> Counts:
     """Match detections with the truth as COCO does and count.
 
     Args:
@@ -94,18 +81,52 @@ def count(kind: Kind, truth: Truth, detections: Objects, limits: Sequence[int]) 
         truth: The true objects.
         detections: The found ones, indexed as the truth's pictures and classes.
         limits: How many detections per picture and class count, ascending; may repeat.
+        boundaries: What `boundary_closeness` gave, where it is at hand; else it is measured.
+        thresholds: IoU that a match must reach.
     """
     distinct, back = np.unique(np.asarray(limits), return_inverse=True)
     if kind == "boundary":
-        overlaps = BoundaryOverlaps(truth, detections, max_detections=int(distinct[-1]))
-        counts = count_overlaps(overlaps, truth, detections, distinct.tolist())
+        if boundaries is None:
+            overlaps = measure_overlaps(truth, detections)
+            masks = mask_closeness(truth, detections, overlaps)
+            lowest = min(thresholds)
+            boundaries = boundary_closeness(truth, detections, masks, lowest=lowest)
+        tables = ClosenessTables(boundaries, truth, detections, int(distinct[-1]))
+        counts = count_overlaps(tables, truth, detections, distinct.tolist(), thresholds=thresholds)
     else:
-        counts = _count_with_hotcoco(kind, truth, detections, distinct.tolist())
-    return Counts(precision=counts.precision[..., back], recall=counts.recall[..., back])
+        counts = _count_with_hotcoco(kind, truth, detections, distinct.tolist(), thresholds)
+    return Counts(
+        precision=counts.precision[..., back],
+        recall=counts.recall[..., back],
+        thresholds=tuple(thresholds),
+    )
+
+
+def count_lvis(
+    kind: Literal["bbox", "segm"], truth: Truth, detections: Objects, limit: int
+) -> Counts:
+    """Match and count as LVIS does: only classes that were looked for in a picture.
+
+    Args:
+        kind: Boxes or masks.
+        truth: The true objects; without a federation every class is looked for everywhere.
+        detections: The found ones, at most `limit` of a picture.
+        limit: How many detections of a picture count.
+    """
+    evaluator = _hotcoco_evaluator(kind, truth, detections, lvis_style=True)
+    evaluator.params.max_dets = [limit]
+    evaluator.evaluate()
+    evaluator.accumulate()
+    return _counts(evaluator.eval, truth, [limit], COCO_THRESHOLDS)
 
 
 def count_overlaps(
-    overlaps: Overlaps, truth: Truth, detections: Objects, limits: Sequence[int]
+    overlaps: Overlaps,
+    truth: Truth,
+    detections: Objects,
+    limits: Sequence[int],
+    *,
+    thresholds: Sequence[float] = COCO_THRESHOLDS,
 ) -> Counts:
     """Count as COCO does, by overlaps that the caller computes.
 
@@ -114,6 +135,7 @@ def count_overlaps(
         truth: The true objects.
         detections: The found ones.
         limits: How many detections per picture and class count, ascending.
+        thresholds: IoU that a match must reach.
     """
     from faster_coco_eval import COCO, COCOeval_faster
 
@@ -129,61 +151,35 @@ def count_overlaps(
         tables.append(table)
     evaluator = Evaluator(*tables, "bbox")
     evaluator.params.maxDets = list(limits)
+    evaluator.params.iouThrs = np.asarray(thresholds)
     evaluator.evaluate()
     evaluator.accumulate()
-    return _counts(evaluator.eval, truth, limits)
-
-
-def match(kind: Literal["bbox", "segm"], truth: Truth, detections: Objects, limit: int) -> Matches:
-    """Match detections with the truth as COCO does, and return every detection's outcome.
-
-    Args:
-        kind: Boxes or masks.
-        truth: The true objects.
-        detections: The found ones, indexed as the truth's pictures and classes.
-        limit: How many detections per picture and class count.
-    """
-    evaluator = _hotcoco_evaluator(kind, truth, detections)
-    evaluator.params.max_dets = [limit]
-    evaluator.params.area_rng, evaluator.params.area_rng_lbl = [_ALL_AREAS], ["all"]
-    evaluator.evaluate()
-    num_true = np.zeros((len(truth.image_ids), len(truth.class_names)), dtype=np.int64)
-    keys, scores = [np.zeros((0, 2), np.int64)], [np.zeros(0)]
-    matched, ignored = [np.zeros((10, 0), bool)], [np.zeros((10, 0), bool)]
-    for entry in evaluator.eval_imgs:
-        key = entry["image_id"] - 1, entry["category_id"] - 1
-        num_true[key] = np.count_nonzero(~np.asarray(entry["gtIgnore"], dtype=bool))
-        n = len(entry["dtScores"])
-        keys.append(np.tile(np.array(key, np.int64), (n, 1)))
-        scores.append(np.asarray(entry["dtScores"], np.float64))
-        # Ids of true objects, which start at 1; 0 stands for "not matched".
-        matched.append(np.asarray(entry["dtMatches"]).reshape(10, n) != 0)
-        ignored.append(np.asarray(entry["dtIgnore"], dtype=bool).reshape(10, n))
-    rows = np.concatenate(keys)
-    return Matches(
-        pictures=rows[:, 0],
-        labels=rows[:, 1],
-        scores=np.concatenate(scores),
-        is_matched=np.concatenate(matched, axis=1),
-        is_ignored=np.concatenate(ignored, axis=1),
-        num_true=num_true,
-    )
+    return _counts(evaluator.eval, truth, limits, thresholds)
 
 
 def _count_with_hotcoco(
-    kind: Kind, truth: Truth, detections: Objects, limits: Sequence[int]
+    kind: Kind,
+    truth: Truth,
+    detections: Objects,
+    limits: Sequence[int],
+    thresholds: Sequence[float],
 ) -> Counts:
     evaluator = _hotcoco_evaluator(kind, truth, detections)
     evaluator.params.max_dets = list(limits)
+    evaluator.params.iou_thrs = list(thresholds)
     evaluator.evaluate()
     evaluator.accumulate()
-    return _counts(evaluator.eval, truth, limits)
+    return _counts(evaluator.eval, truth, limits, thresholds)
 
 
-def _hotcoco_evaluator(kind: Kind, truth: Truth, detections: Objects) -> Any:
+def _hotcoco_evaluator(
+    kind: Kind, truth: Truth, detections: Objects, *, lvis_style: bool = False
+) -> Any:
     from hotcoco import COCO, COCOeval
 
     known = _pictures_and_classes(truth)
+    if lvis_style:
+        _add_federation(known, truth)
     masks = kind == "segm"
     true, found = truth.objects, detections
     table = COCO.from_arrays(
@@ -200,7 +196,7 @@ def _hotcoco_evaluator(kind: Kind, truth: Truth, detections: Objects) -> Any:
     results = table.load_res(columns, segmentation=found.segmentations if masks else None)
     if len(found):
         results.update_anns(ids=np.arange(1, len(found) + 1), area=found.areas)
-    return COCOeval(table, results, kind)
+    return COCOeval(table, results, kind, lvis_style=lvis_style)
 
 
 def _pictures_and_classes(truth: Truth) -> dict[str, list[dict[str, Any]]]:
@@ -215,6 +211,20 @@ def _pictures_and_classes(truth: Truth) -> dict[str, list[dict[str, Any]]]:
             {"id": index, "name": name} for index, name in enumerate(truth.class_names, start=1)
         ],
     }
+
+
+def _add_federation(known: dict[str, list[dict[str, Any]]], truth: Truth) -> None:
+    """Say which classes were looked for in each picture, by the ids that count from 1."""
+    every = list(range(1, len(truth.class_names) + 1))
+    for index, image in enumerate(known["images"]):
+        negative, partial = every, list[int]()
+        if truth.federation is not None:
+            negative = [label + 1 for label in truth.federation.negative(index)]
+            partial = [label + 1 for label in truth.federation.partial(index)]
+        image["neg_category_ids"] = negative
+        image["not_exhaustive_category_ids"] = partial
+    for category in known["categories"]:
+        category["frequency"] = "f"  # hotcoco insists on one; buckets are averaged in lvis.py
 
 
 def _rows(objects: Objects) -> list[dict[str, Any]]:
@@ -237,9 +247,14 @@ def _rows(objects: Objects) -> list[dict[str, Any]]:
     ]
 
 
-def _counts(arrays: dict[str, Any] | None, truth: Truth, limits: Sequence[int]) -> Counts:
+def _counts(
+    arrays: dict[str, Any] | None,
+    truth: Truth,
+    limits: Sequence[int],
+    thresholds: Sequence[float],
+) -> Counts:
     assert arrays is not None
-    shape = (10, 101, len(truth.class_names), 4, len(limits))
+    shape = (len(thresholds), 101, len(truth.class_names), 4, len(limits))
     precision = np.asarray(arrays["precision"], dtype=np.float64).reshape(shape)
     recall = np.asarray(arrays["recall"], dtype=np.float64).reshape(shape[:1] + shape[2:])
-    return Counts(precision=precision, recall=recall)
+    return Counts(precision=precision, recall=recall, thresholds=tuple(thresholds))

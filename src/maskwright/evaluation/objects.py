@@ -65,6 +65,19 @@ class Objects:
     def __len__(self) -> int:
         return len(self.images)
 
+    def take(self, rows: Int64[np.ndarray, " r"]) -> Objects:
+        """Return the objects of these rows, in this order."""
+        segmentations = self.segmentations
+        return Objects(
+            images=self.images[rows],
+            labels=self.labels[rows],
+            boxes=self.boxes[rows],
+            areas=self.areas[rows],
+            is_crowd=self.is_crowd[rows],
+            scores=self.scores[rows],
+            segmentations=None if segmentations is None else [segmentations[row] for row in rows],
+        )
+
 
 def picture_groups(images: Int64[np.ndarray, " n"]) -> dict[int, Int64[np.ndarray, " p"]]:
     """Return the rows of each picture, in their order; pictures without rows are absent.

@@ -38,6 +38,19 @@ class Overlaps:
     found_areas: Int64[np.ndarray, " n"]
     true_areas: Int64[np.ndarray, " g"]
 
+    def keep(self, rows: Int64[np.ndarray, " r"]) -> Overlaps:
+        """Return the overlaps of these found objects, in rising order of their rows."""
+        place = np.full(len(self.found_areas), -1)
+        place[rows] = np.arange(len(rows))
+        kept = place[self.found] >= 0
+        return Overlaps(
+            found=place[self.found[kept]],
+            true=self.true[kept],
+            common=self.common[kept],
+            found_areas=self.found_areas[rows],
+            true_areas=self.true_areas,
+        )
+
     @property
     def iou(self) -> Float64[np.ndarray, " p"]:
         """Intersection over union of each pair, in (0, 1]."""

@@ -1,10 +1,11 @@
-"""Read and check predictions: a COCO results json, its list, or (image_id, Instances) pairs.
+"""Check results and turn them into columns.
 
-A results file is a json list with one entry per found object: `image_id` or `file_name`,
-`category_id` or `category_name`, `score`, and `bbox` (x, y, width, height), `segmentation`
-(run lengths or polygons), or both. A name, where given, is what counts: ids of two datasets may
-agree by accident, names do not. Nothing is dropped in silence: what pycocotools leaves out of
-its numbers without a word (an unknown class, say) is an error here, with the way to mend it.
+Results of whatever form are a list here (`prediction_sources.py`) with one entry per found object:
+`image_id` or `file_name`, `category_id` or `category_name`, `score`, and `bbox` (x, y, width,
+height), `segmentation` (run lengths or polygons), or both. A name, where given, is what counts:
+ids of two datasets may agree by accident, names do not; an `image_id` that is text may be a file
+name, also without its ending. Nothing is dropped in silence: what pycocotools leaves out of its
+numbers without a word (an unknown class, say) is an error here, with the way to mend it.
 
 Boxes and areas are those of pycocotools' `loadRes`, peculiarity included: where the first entry
 of the file has a box, the area of every entry (which says whether an unmatched prediction counts
@@ -15,10 +16,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence, Sized
+from collections.abc import Hashable, Mapping, Sequence, Sized
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, TypeAlias
+from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -28,19 +29,10 @@ from maskwright.evaluation.objects import (
     check_segmentation,
     finite_numbers,
     measure_masks,
-    read_json,
 )
 from maskwright.evaluation.truth import Truth
 
-if TYPE_CHECKING:
-    from maskwright.structures import Instances
-
-__all__ = ["PredictionSource", "Results", "coco_results", "load_results", "read_predictions"]
-
-PredictionSource: TypeAlias = (
-    "str | Path | Iterable[Mapping[str, Any]] | Iterable[tuple[int | str, Instances]]"
-)
-"""A COCO results json or its entries, or per picture its id and the objects found in it."""
+__all__ = ["Results", "read_predictions"]
 
 
 @dataclass(frozen=True)
@@ -50,10 +42,12 @@ class Results:
     Args:
         source: Where they came from, for messages.
         entries: One per found object.
+        notes: What was taken for granted when they were read, in sentences.
     """
 
     source: str
     entries: Sequence[Any]
+    notes: tuple[str, ...] = ()
 
     @property
     def lack_masks(self) -> bool:
@@ -61,35 +55,6 @@ class Results:
         return len(self.entries) > 0 and not any(
             isinstance(entry, Mapping) and entry.get("segmentation") for entry in self.entries
         )
-
-
-def load_results(predictions: PredictionSource) -> Results:
-    """Load predictions from a path, entries, or (image_id, Instances) pairs.
-
-    Raises:
-        EvaluationError: The file is missing, is not json, or is no list; objects without scores.
-    """
-    if isinstance(predictions, (str, Path)):
-        path = Path(predictions)
-        entries = read_json(path, EvaluationError)
-        if not isinstance(entries, list):
-            raise EvaluationError(
-                f"{path}: predictions must be a json list of results, got a json "
-                f"{type(entries).__name__}: are predictions and truth swapped?"
-            )
-        return Results(str(path), entries)
-    entries = []
-    for one in predictions:
-        if not isinstance(one, tuple):
-            entries.append(one)
-            continue
-        image_id, instances = one
-        if instances.scores is None and len(instances):
-            raise EvaluationError(
-                f"predictions for picture {image_id!r} have no scores: is this the truth?"
-            )
-        entries += coco_results(image_id, instances)
-    return Results("predictions", entries)
 
 
 def read_predictions(results: Results, truth: Truth, *, need_masks: bool) -> Objects:
@@ -108,11 +73,6 @@ def read_predictions(results: Results, truth: Truth, *, need_masks: bool) -> Obj
     """
     reader = _Entries(results.source, results.entries, truth)
     return reader.objects(need_masks=need_masks)
-
-
-def coco_results(image_id: int | str, instances: Instances) -> list[dict[str, Any]]:
-    """Return one picture's objects as entries of a COCO results json, for an id of any kind."""
-    return [entry | {"image_id": image_id} for entry in instances.to_coco()]
 
 
 @dataclass(frozen=True)
@@ -155,12 +115,15 @@ class _Entries:
             image_id: index for index, image_id in enumerate(self.truth.image_ids)
         }
         by_name = _by_file_name(self.truth.file_names)
+        by_stem = {PurePosixPath(name).stem: index for name, index in by_name.items()}
         images = np.zeros(len(self.entries), np.int64)
         for row, entry in enumerate(self.entries):
             name, image_id = entry.get("file_name"), entry.get("image_id")
             index = _known(by_id, image_id) if name is None else by_name.get(str(name))
             if name is not None and index is None:
                 index = by_name.get(PurePosixPath(str(name).replace("\\", "/")).name)
+            if index is None and isinstance(image_id, str):
+                index = by_name.get(image_id, by_stem.get(image_id))
             if index is None:
                 raise EvaluationError(f"{self.place(row)}: {self._unknown_image(name, image_id)}")
             images[row] = index
@@ -186,6 +149,9 @@ class _Entries:
         labels = np.zeros(len(self.entries), np.int64)
         for row, entry in enumerate(self.entries):
             name, category_id = entry.get("category_name"), entry.get("category_id")
+            if name is None and category_id is None and "label" in entry:
+                labels[row] = self._label(row, entry["label"])
+                continue
             label = _known(by_id, category_id) if name is None else by_name.get(str(name))
             if label is None:
                 raise EvaluationError(
@@ -193,6 +159,16 @@ class _Entries:
                 )
             labels[row] = label
         return labels
+
+    def _label(self, row: int, label: object) -> int:
+        """A class by its place among the truth's, from 0, as libraries number their own."""
+        names = self.truth.class_names
+        if not isinstance(label, int) or not 0 <= label < len(names):
+            raise EvaluationError(
+                f"{self.place(row)}: class {label!r} of labels from 0 to {len(names) - 1} "
+                f"({', '.join(names[:8])}); give class names to match classes by name"
+            )
+        return label
 
     def _unknown_class(self, name: object, category_id: object) -> str:
         names, ids = self.truth.class_names, self.truth.category_ids

@@ -49,6 +49,16 @@ class SemanticMetrics:
     num_images: int
     num_unknown: int = 0
 
+    @classmethod
+    def merge(cls, parts: Sequence[SemanticMetrics]) -> SemanticMetrics:
+        """Return the metrics of all pictures from those of parts of them, of the same classes."""
+        return cls(
+            confusion=np.sum([part.confusion for part in parts], axis=0),
+            class_names=parts[0].class_names,
+            num_images=sum(part.num_images for part in parts),
+            num_unknown=sum(part.num_unknown for part in parts),
+        )
+
     @property
     def names(self) -> tuple[str, ...]:
         """Name of each channel, the background's first, no two alike."""

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from maskwright.data.builder import BOX_TOLERANCE
+from maskwright.data.federation import Federation
 from maskwright.errors import AnnotationError, DataError
 from maskwright.evaluation.objects import (
     Objects,
@@ -47,6 +49,9 @@ class Truth:
         category_ids: The classes' ids, ascending; a label is an index into them.
         class_names: Their names, made unique by the id where two classes share one.
         objects: The true objects.
+        federation: LVIS's fields of pictures and classes; None where the source has none.
+        copies: How often every picture is there: twice where two sides are held against each
+            other (`paired_pictures.py`).
     """
 
     source: str
@@ -56,6 +61,8 @@ class Truth:
     category_ids: tuple[int, ...]
     class_names: tuple[str, ...]
     objects: Objects
+    federation: Federation | None = None
+    copies: int = 1
 
 
 @dataclass(frozen=True)
@@ -122,6 +129,7 @@ def read_truth(truth: CocoTruth, *, need_masks: bool) -> Truth:
         category_ids=category_ids,
         class_names=_unique_names(categories),
         objects=reader.objects(need_masks=need_masks),
+        federation=_federation(source, images, categories),
     )
 
 
@@ -129,12 +137,12 @@ def _coco_dict(truth: TruthSource) -> tuple[Mapping[str, Any], str]:
     if isinstance(truth, Mapping):
         return truth, "truth"
     if not isinstance(truth, (str, Path)):
-        return truth.to_coco(), "truth"
+        return truth.to_coco(federated=True), "truth"
     path = Path(truth)
     if path.is_dir() or (path.is_file() and path.suffix.lower() != ".json"):
         from maskwright.data import open_dataset
 
-        return open_dataset(path).to_coco(), str(path)
+        return open_dataset(path).to_coco(federated=True), str(path)
     coco = read_json(path, DataError)
     if not isinstance(coco, dict):
         raise DataError(
@@ -157,6 +165,28 @@ def _by_id(records: Sequence[Any], what: str, source: str) -> list[Mapping[str, 
     if len({isinstance(one, str) for one in seen}) > 1:
         raise DataError(f"{source}: some {what} ids are numbers and some are text")
     return sorted(records, key=lambda record: record["id"])
+
+
+def _federation(
+    source: str, images: Sequence[Mapping[str, Any]], categories: Sequence[Mapping[str, Any]]
+) -> Federation | None:
+    """LVIS's fields, by the order of pictures and classes; None where no picture has them."""
+    if not any("neg_category_ids" in image for image in images):
+        return None
+    label_of = {category["id"]: label for label, category in enumerate(categories)}
+    lists: dict[str, list[list[int]]] = {}
+    for key in ("neg_category_ids", "not_exhaustive_category_ids"):
+        lists[key] = []
+        for image in images:
+            unknown = [one for one in image.get(key, []) if one not in label_of]
+            if unknown:
+                raise DataError(
+                    f"{source}: picture {image['id']}: {key} names {unknown[0]!r}, which is not "
+                    "among the file's categories"
+                )
+            lists[key].append([label_of[one] for one in image.get(key, [])])
+    frequencies = [str(category.get("frequency", "")) for category in categories]
+    return Federation.of(frequencies, *lists.values())
 
 
 def _size(image: Mapping[str, Any]) -> Size | None:
@@ -200,14 +230,18 @@ class _Annotations:
     category_ids: tuple[int, ...]
     sizes: tuple[Size | None, ...]
 
+    @cached_property
+    def _file_name_of(self) -> dict[Any, str]:
+        return dict(zip(self.image_ids, self.file_names, strict=True))
+
     def place(self, row: int) -> str:
         annotation: object = self.annotations[row]
         if not isinstance(annotation, Mapping):
             return f"{self.source}: annotation number {row}"
         name = annotation.get("id", f"number {row}")
         picture = annotation.get("image_id")
-        if isinstance(picture, Hashable) and picture in self.image_ids:
-            picture = self.file_names[self.image_ids.index(picture)] or picture
+        if isinstance(picture, Hashable):
+            picture = self._file_name_of.get(picture) or picture
         return f"{self.source}: annotation {name} of picture {picture!r}"
 
     def objects(self, *, need_masks: bool) -> Objects:

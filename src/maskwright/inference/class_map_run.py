@@ -97,7 +97,9 @@ def class_maps_to_folder(
         if progress is not None:
             progress(results.num_images + len(failures), len(paths))
 
-    pictures: Iterator[Picture] = read_pictures(paths, on_error=leave_out)
+    pictures: Iterator[Picture] = read_pictures(
+        paths, pixels=predictor.pixel_format, on_error=leave_out
+    )
     for picture, found in predictor.run_class_maps(pictures, batch_size=batch_size):
         assert picture.path is not None
         results.add(picture, stems[picture.path], found)

@@ -14,7 +14,7 @@ from maskwright.inference.predictor import Predictor
 if TYPE_CHECKING:
     from maskwright.model import Model
 
-__all__ = ["load"]
+__all__ = ["load", "model_file"]
 
 _TORCHVISION = "torchvision/"
 
@@ -33,7 +33,8 @@ def load(
             taken, or "torchvision/maskrcnn_resnet50_fpn" or the like for torchvision's network
             (`maskwright.model.torchvision_names` has all; only Mask R-CNN draws masks).
             "torchvision/deeplabv3_resnet50" and the like (`torchvision_segmentation_names`), and
-            files of semantic models, give a predictor with `class_map` alone.
+            files of semantic models, give a predictor with `class_map` alone. A calibration in a
+            model file is applied to every score.
         weights: Of a torchvision network: the file of a state dict, or "download" for the official
             one. Nothing is downloaded without that word.
         class_names: Of a torchvision network with weights of your own, without background; None
@@ -46,7 +47,7 @@ def load(
         ConfigError: An unknown name or device, or weights for a model file that has its own.
     """
     # Networks cost seconds to import; what only handles results does not pay for them.
-    from maskwright.model import load_checkpoint
+    from maskwright.model import load_checkpoint, read_checkpoint_header
 
     place = choose_device(device)
     name = os.fspath(name_or_path)
@@ -61,7 +62,9 @@ def load(
         raise CheckpointError(
             f"there is no model file {name}; torchvision's network is called torchvision/{name}"
         )
-    return Predictor(load_checkpoint(_model_file(Path(name)), device=place))
+    path = model_file(name)
+    calibration = read_checkpoint_header(path).calibration
+    return Predictor(load_checkpoint(path, device=place), calibration)
 
 
 def _torchvision_names() -> tuple[str, ...]:
@@ -90,8 +93,13 @@ def _torchvision_model(
     return load_torchvision(name, weights, class_names=class_names)
 
 
-def _model_file(path: Path) -> Path:
-    """The file that `path` names: itself, or the best model of a run folder."""
+def model_file(name_or_path: str | os.PathLike[str]) -> Path:
+    """Return the file that a path names: itself, or the best model of a run folder.
+
+    Raises:
+        CheckpointError: A folder without a model.
+    """
+    path = Path(name_or_path)
     if not path.is_dir():
         return path
     for name in ("best.safetensors", "last.safetensors"):

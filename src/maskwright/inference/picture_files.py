@@ -56,7 +56,7 @@ def find_whole(
         count()
 
     def readable() -> Iterator[Picture]:
-        for picture in read_pictures(paths, on_error=unreadable):
+        for picture in read_pictures(paths, pixels=predictor.pixel_format, on_error=unreadable):
             assert picture.path is not None
             pixels[picture.path] = picture.image  # kept until its result has been drawn
             yield picture
@@ -96,7 +96,7 @@ def find_tiled(
     for path in paths:
         counter.begin()
         try:
-            with open_windows(path) as windows:
+            with open_windows(path, predictor.pixel_format) as windows:
                 found = predictor.predict_windows(
                     windows,
                     tiles=tiles,

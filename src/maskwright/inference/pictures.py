@@ -1,4 +1,4 @@
-"""Whatever a user holds as a picture, as the RGB uint8 array that models take."""
+"""Whatever a user holds as a picture, as the array that a model takes: RGB uint8, as a rule."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Shaped, UInt8
 from PIL import Image
 from torch import Tensor
 
-from maskwright.data import read_image
+from maskwright.data import PixelFormat, as_pixels, read_picture
 from maskwright.errors import ImageError
 
 __all__ = ["Picture", "PictureSource", "as_picture", "read_pictures"]
@@ -27,21 +27,21 @@ class Picture:
     """One picture in memory and, where it came from a file, the file.
 
     Args:
-        image: (h, w, 3) uint8 RGB.
+        image: (h, w, 3) uint8 RGB, or as the model's `PixelFormat` says.
         path: Its file; None for pictures handed over in memory.
     """
 
-    image: UInt8[np.ndarray, "h w 3"]
+    image: Shaped[np.ndarray, "h w c"]
     path: Path | None = None
 
     @property
-    def source(self) -> Path | UInt8[np.ndarray, "h w 3"]:
+    def source(self) -> Path | Shaped[np.ndarray, "h w c"]:
         """What `Instances.source` keeps: the file, or the pixels where there is none."""
         return self.image if self.path is None else self.path
 
 
-def as_picture(source: PictureSource) -> Picture:
-    """Turn `source` into RGB uint8 pixels.
+def as_picture(source: PictureSource, pixels: PixelFormat | None = None) -> Picture:
+    """Turn `source` into the pixels that a model takes, RGB uint8 unless `pixels` says otherwise.
 
     Files are read by `maskwright.data.read_image` (EXIF orientation applied). A PIL image is taken
     as it stands: its frame is the one its holder sees, whatever its EXIF says. Grey becomes RGB.
@@ -50,6 +50,8 @@ def as_picture(source: PictureSource) -> Picture:
     Args:
         source: A path; a PIL image; a NumPy array (h, w, 3) RGB or (h, w), uint8 or float; a
             tensor (3, h, w), (1, h, w) or (h, w), uint8 or float.
+        pixels: What the model takes. Arrays (h, w, c), or (h, w) for one channel, and tensors
+            (c, h, w) must then have its channels and type; nothing is scaled.
 
     Raises:
         ImageError: A missing or unreadable file, an array of another shape, type or range, or a
@@ -64,26 +66,30 @@ def as_picture(source: PictureSource) -> Picture:
         path = Path(source)
         if path.is_dir():
             raise ImageError(f"{path} is a folder: go through its pictures with stream([folder])")
-        return Picture(image=read_image(path), path=path)
+        return Picture(image=read_picture(path, pixels), path=path)
+    if pixels is not None:
+        array, what = _as_array(source)
+        return Picture(image=as_pixels(array, pixels, what))
     if isinstance(source, Image.Image):
         return Picture(image=_from_pil(source))
     if isinstance(source, Tensor):
         return Picture(image=_from_array(_channels_last(source), "a tensor"))
     if isinstance(source, np.ndarray):
         return Picture(image=_from_array(source, "an array"))
-    raise ImageError(
-        f"a picture must be a path, a PIL image, a NumPy array or a tensor, "
-        f"got {type(source).__name__}"
-    )
+    raise _unknown(source)
 
 
 def read_pictures(
-    paths: Iterable[Path], *, on_error: Callable[[Path, ImageError], None] | None = None
+    paths: Iterable[Path],
+    *,
+    pixels: PixelFormat | None = None,
+    on_error: Callable[[Path, ImageError], None] | None = None,
 ) -> Iterator[Picture]:
     """Read picture files one after the other, each when it is asked for.
 
     Args:
         paths: The files.
+        pixels: What the model takes; None is RGB of 8 bits.
         on_error: Told of a file that cannot be read, which is then left out; None raises.
 
     Raises:
@@ -91,13 +97,34 @@ def read_pictures(
     """
     for path in paths:
         try:
-            picture = as_picture(path)
+            picture = as_picture(path, pixels)
         except ImageError as error:
             if on_error is None:
                 raise
             on_error(path, error)
             continue
         yield picture
+
+
+def _unknown(source: object) -> ImageError:
+    return ImageError(
+        f"a picture must be a path, a PIL image, a NumPy array or a tensor, "
+        f"got {type(source).__name__}"
+    )
+
+
+def _as_array(source: PictureSource) -> tuple[np.ndarray, str]:
+    """Return a picture in memory as it is, channels last, and what it was handed over as."""
+    if isinstance(source, Image.Image):
+        return np.asarray(source.convert("RGB") if source.mode == "P" else source), "a PIL image"
+    if isinstance(source, Tensor):
+        array = source.detach().cpu()
+        array = array.float() if array.dtype == torch.bfloat16 else array
+        pixels: np.ndarray = array.numpy()
+        return np.moveaxis(pixels, 0, -1) if pixels.ndim == 3 else pixels, "a tensor"
+    if isinstance(source, np.ndarray):
+        return source, "an array"
+    raise _unknown(source)
 
 
 def _from_pil(picture: Image.Image) -> UInt8[np.ndarray, "h w 3"]:

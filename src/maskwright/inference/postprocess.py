@@ -6,7 +6,7 @@ objects only: without scores there is nothing to threshold or to prefer.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -39,8 +39,9 @@ class PostProcessing:
     surer one, so raising `score_threshold` afterwards gives the same objects.
 
     Args:
-        score_threshold: Keep objects with at least this score, 0 to 1; None keeps what the model
-            gives (its own threshold is in its config).
+        score_threshold: Keep objects with at least this score, 0 to 1, or class by class with at
+            least the score of its name; None keeps what the model gives (its own threshold is in
+            its config).
         classes: Names of the classes to keep; None keeps all.
         nms_threshold: Of two objects of one class whose IoU is larger, keep the surer, 0 to 1;
             None leaves it to the model.
@@ -50,7 +51,7 @@ class PostProcessing:
         tighten_boxes: Replace each box by its mask's.
     """
 
-    score_threshold: float | None = None
+    score_threshold: float | Mapping[str, float] | None = None
     classes: tuple[str, ...] | None = None
     nms_threshold: float | None = None
     nms_by: Literal["masks", "boxes"] = "masks"
@@ -59,8 +60,12 @@ class PostProcessing:
     tighten_boxes: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("score_threshold", "nms_threshold"):
-            value = getattr(self, name)
+        named: dict[str, float | None] = {"nms_threshold": self.nms_threshold}
+        if isinstance(self.score_threshold, Mapping):
+            named |= {f"score_threshold of {key}": one for key, one in self.score_threshold.items()}
+        else:
+            named["score_threshold"] = self.score_threshold
+        for name, value in named.items():
             if value is not None and not 0 <= value <= 1:
                 raise ConfigError(f"{name} must be from 0 to 1, got {value}")
         if not self.min_area >= 0:
@@ -98,9 +103,20 @@ def require_classes(names: Collection[str], known: tuple[str, ...]) -> None:
             )
 
 
-def keep_scores(instances: Instances, threshold: float) -> Instances:
-    """Keep the objects whose score is at least `threshold`."""
-    return instances[np.flatnonzero(_scores(instances) >= np.float32(threshold))]
+def keep_scores(instances: Instances, threshold: float | Mapping[str, float]) -> Instances:
+    """Keep the objects whose score is at least `threshold`, or that of their class's name.
+
+    Raises:
+        ConfigError: A class of the objects has no threshold.
+    """
+    if not isinstance(threshold, Mapping):
+        return instances[np.flatnonzero(_scores(instances) >= np.float32(threshold))]
+    lacking = [name for name in instances.class_names if name not in threshold]
+    if lacking:
+        raise ConfigError(f"no score threshold for the class {lacking[0]!r}: give one for each")
+    least = np.array([threshold[name] for name in instances.class_names], np.float32)
+    wanted = least[instances.labels.cpu().numpy()]
+    return instances[np.flatnonzero(_scores(instances) >= wanted)]
 
 
 def keep_classes(instances: Instances, names: Collection[str]) -> Instances:

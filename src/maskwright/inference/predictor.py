@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
-from typing import Any, Protocol, cast, overload, runtime_checkable
+from typing import Any, Protocol, TypeAlias, cast, overload, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int32
 
-from maskwright.data import PictureWindows
+from maskwright.data import PictureWindows, PixelFormat
 from maskwright.errors import ConfigError, ImageError
 from maskwright.inference.pictures import Picture, PictureSource, as_picture, read_pictures
 from maskwright.inference.postprocess import PostProcessing, require_classes
 from maskwright.inference.sources import find_sources
 from maskwright.inference.tiled import find_in_tiles, windows_of
 from maskwright.inference.tiling import Tiles, plan_tiles
+from maskwright.score_calibration import ScoreCalibration, parse_threshold_name
 from maskwright.structures import Batch, Instances
 
-__all__ = ["Predictor", "Runtime", "SemanticRuntime"]
+__all__ = ["Predictor", "Runtime", "ScoreThreshold", "SemanticRuntime", "TakesPixels"]
+
+ScoreThreshold: TypeAlias = float | str | Mapping[str, float] | None
+"""Lowest score to keep: one for all, by class, or by a name that a calibrated model knows."""
 
 
 @runtime_checkable
@@ -70,15 +74,29 @@ class SemanticRuntime(Protocol):
         """Return the class of each pixel of the original pictures: 0 background, label + 1."""
 
 
+@runtime_checkable
+class TakesPixels(Protocol):
+    """A runtime that says which pictures it takes; one that does not takes RGB of 8 bits."""
+
+    @property
+    def pixel_format(self) -> PixelFormat | None:
+        """Channels, type and statistics; None is RGB of 8 bits."""
+
+
 class Predictor:
     """Finds the objects in pictures, or their class maps, in whatever form the pictures come.
 
     Args:
         model: What runs the network.
+        calibration: Maps its scores to probabilities, before all post-processing; None leaves
+            them as they are.
     """
 
-    def __init__(self, model: Runtime | SemanticRuntime) -> None:
+    def __init__(
+        self, model: Runtime | SemanticRuntime, calibration: ScoreCalibration | None = None
+    ) -> None:
         self.model = model
+        self.calibration = calibration
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -86,9 +104,31 @@ class Predictor:
         return tuple(self.model.class_names)
 
     @property
+    def pixel_format(self) -> PixelFormat | None:
+        """What pictures the model takes; None is RGB of 8 bits, to which others are brought."""
+        return self.model.pixel_format if isinstance(self.model, TakesPixels) else None
+
+    @property
     def finds_objects(self) -> bool:
         """Whether `predict` works; a semantic model has `class_map` alone."""
         return isinstance(self.model, Runtime)
+
+    def score_thresholds(self, wanted: ScoreThreshold) -> float | Mapping[str, float] | None:
+        """Return what a name such as "auto" stands for, by class; anything else as it is.
+
+        Raises:
+            ConfigError: A name, and the model is not calibrated or has no such thresholds.
+        """
+        if not isinstance(wanted, str):
+            return wanted
+        if wanted != "auto":
+            parse_threshold_name(wanted)
+        if self.calibration is None:
+            raise ConfigError(
+                f"score threshold {wanted!r} needs a calibrated model, and this one is not: run "
+                "maskwright calibrate MODEL DATA first, or give a number"
+            )
+        return self.calibration.score_thresholds(wanted)
 
     def __repr__(self) -> str:
         return f"<Predictor of {len(self.class_names)} classes: {type(self.model).__name__}>"
@@ -98,7 +138,7 @@ class Predictor:
         self,
         source: PictureSource,
         *,
-        score_threshold: float | None = None,
+        score_threshold: ScoreThreshold = None,
         classes: Sequence[str] | None = None,
         nms_threshold: float | None = None,
         remove_overlaps: bool = False,
@@ -114,7 +154,7 @@ class Predictor:
         self,
         source: Sequence[PictureSource],
         *,
-        score_threshold: float | None = None,
+        score_threshold: ScoreThreshold = None,
         classes: Sequence[str] | None = None,
         nms_threshold: float | None = None,
         remove_overlaps: bool = False,
@@ -129,7 +169,7 @@ class Predictor:
         self,
         source: PictureSource | Sequence[PictureSource],
         *,
-        score_threshold: float | None = None,
+        score_threshold: ScoreThreshold = None,
         classes: Sequence[str] | None = None,
         nms_threshold: float | None = None,
         remove_overlaps: bool = False,
@@ -148,7 +188,8 @@ class Predictor:
         Args:
             source: A path; a PIL image; a NumPy array (h, w, 3) RGB or (h, w), uint8 or float
                 0..1; a tensor (3, h, w), likewise; or a list of them. Folders: `stream`.
-            score_threshold: Lowest score to keep, 0 to 1.
+            score_threshold: Lowest score to keep, 0 to 1; or by class, name -> score; or, of a
+                calibrated model, a name: "auto", "auto:f1", "auto:precision=0.9" or the like.
             classes: Names of the classes to keep.
             nms_threshold: Largest mask IoU that two kept objects of one class may have, 0 to 1.
             remove_overlaps: Give shared pixels to the surer object.
@@ -165,7 +206,7 @@ class Predictor:
             ConfigError: An option outside its range, or a class that the model does not know.
         """
         steps = PostProcessing(
-            score_threshold=score_threshold,
+            score_threshold=self.score_thresholds(score_threshold),
             classes=None if classes is None else tuple(classes),
             nms_threshold=nms_threshold,
             remove_overlaps=remove_overlaps,
@@ -180,8 +221,12 @@ class Predictor:
                 return [cut(each) for each in source]
             return cut(cast(PictureSource, source))
         if isinstance(source, list | tuple):
-            return list(self.run(_listed_pictures(source), steps=steps, batch_size=batch_size))
-        one = (as_picture(each) for each in [cast(PictureSource, source)])
+            return list(
+                self.run(
+                    _listed_pictures(source, self.pixel_format), steps=steps, batch_size=batch_size
+                )
+            )
+        one = (as_picture(each, self.pixel_format) for each in [cast(PictureSource, source)])
         return next(self.run(one, steps=steps))
 
     @overload
@@ -210,9 +255,11 @@ class Predictor:
             ConfigError: The model has no class map, or a `batch_size` below 1.
         """
         if isinstance(source, list | tuple):
-            pictures = self.run_class_maps(_listed_pictures(source), batch_size=batch_size)
+            pictures = self.run_class_maps(
+                _listed_pictures(source, self.pixel_format), batch_size=batch_size
+            )
             return [found for _, found in pictures]
-        one = (as_picture(each) for each in [cast(PictureSource, source)])
+        one = (as_picture(each, self.pixel_format) for each in [cast(PictureSource, source)])
         return next(self.run_class_maps(one))[1]
 
     def predict_windows(
@@ -284,7 +331,7 @@ class Predictor:
             ConfigError: `steps` names a class that the model does not know.
         """
         names = [sources] if isinstance(sources, str | os.PathLike) else sources
-        pictures = read_pictures(find_sources(names), on_error=on_error)
+        pictures = read_pictures(find_sources(names), pixels=self.pixel_format, on_error=on_error)
         return self.run(pictures, steps=steps, batch_size=batch_size)
 
     def run(
@@ -307,7 +354,18 @@ class Predictor:
         model = self._finder()
         require_classes(chosen.classes or (), self.class_names)
         batches = _in_batches(pictures, batch_size)
-        return (found for batch in batches for found in _predict_batch(model, batch, chosen))
+        return (found for batch in batches for found in self._predict_batch(model, batch, chosen))
+
+    def _predict_batch(
+        self, model: Runtime, pictures: list[Picture], steps: PostProcessing
+    ) -> list[Instances]:
+        results = model.predict(model.collate([picture.image for picture in pictures]))
+        if self.calibration is not None:
+            results = [self.calibration(found) for found in results]
+        return [
+            steps(replace(found, source=picture.source))
+            for found, picture in zip(results, pictures, strict=True)
+        ]
 
     def _finder(self) -> Runtime:
         """Return the model, which must be one that finds objects."""
@@ -319,7 +377,7 @@ class Predictor:
         return self.model
 
     def _cut(self, source: PictureSource, **options: Any) -> Instances:
-        windows, kept = windows_of(source)
+        windows, kept = windows_of(source, self.pixel_format)
         with windows:
             return replace(self.predict_windows(windows, **options), source=kept)
 
@@ -350,16 +408,6 @@ def _in_batches(pictures: Iterable[Picture], batch_size: int) -> Iterator[list[P
     return iter(lambda: list(islice(waiting, batch_size)), [])
 
 
-def _predict_batch(
-    model: Runtime, pictures: list[Picture], steps: PostProcessing
-) -> list[Instances]:
-    batch = model.collate([picture.image for picture in pictures])
-    return [
-        steps(replace(found, source=picture.source))
-        for found, picture in zip(model.predict(batch), pictures, strict=True)
-    ]
-
-
 def _map_batch(
     model: SemanticRuntime, pictures: list[Picture]
 ) -> list[tuple[Picture, Int32[np.ndarray, "_ _"]]]:
@@ -367,10 +415,12 @@ def _map_batch(
     return list(zip(pictures, model.class_maps(batch), strict=True))
 
 
-def _listed_pictures(sources: Sequence[PictureSource]) -> Iterator[Picture]:
+def _listed_pictures(
+    sources: Sequence[PictureSource], pixels: PixelFormat | None
+) -> Iterator[Picture]:
     """Each of a list as a picture; an error says which of them it was."""
     for i, source in enumerate(sources):
         try:
-            yield as_picture(source)
+            yield as_picture(source, pixels)
         except ImageError as error:
             raise ImageError(f"picture {i} of the list: {error}") from error

@@ -7,8 +7,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from maskwright.data import IMAGE_SUFFIXES
+from maskwright.data import IMAGE_SUFFIXES, is_page, pages_of, split_page
 from maskwright.errors import DataError
+
+_EVERY_PAGE = "[*]"
 
 __all__ = ["find_sources", "picture_ids", "unique_stems"]
 
@@ -18,7 +20,8 @@ def find_sources(sources: Sequence[str | os.PathLike[str]]) -> list[Path]:
 
     A file is itself. A folder gives the pictures in it and below it, sorted, hidden ones left out.
     A pattern with * ? [ or ** gives the pictures that match, sorted; a file whose name holds such
-    a sign is taken as the file. No sources give no pictures.
+    a sign is taken as the file. Of a TIFF stack, "x.tif[3]" is page 3, counted from 0, and
+    "x.tif[*]" every page. No sources give no pictures.
 
     Raises:
         DataError: A source that does not exist, or a folder or pattern without pictures.
@@ -31,8 +34,10 @@ def find_sources(sources: Sequence[str | os.PathLike[str]]) -> list[Path]:
             if not matches:
                 kinds = ", ".join(sorted(IMAGE_SUFFIXES))
                 raise DataError(f"{path}: no picture in this folder or below it ({kinds})")
-        elif path.is_file():
+        elif path.is_file() or is_page(path):
             matches = [path]
+        elif path.name.endswith(_EVERY_PAGE) and _stack_of(path).is_file():
+            matches = pages_of(_stack_of(path))
         elif glob.has_magic(os.fspath(source)):
             names = sorted(glob.glob(os.fspath(source), recursive=True))
             matches = _pictures([Path(name) for name in names])
@@ -71,17 +76,27 @@ def unique_stems(paths: Sequence[Path]) -> list[str]:
     >>> unique_stems([Path("a/x.jpg"), Path("b/x.png"), Path("y.png")])
     ['x', 'x-2', 'y']
     """
-    wanted = {path.stem.casefold() for path in paths}
+    stems = [_stem(path) for path in paths]
+    wanted = {stem.casefold() for stem in stems}
     taken: set[str] = set()
     names = []
-    for path in paths:
-        name, number = path.stem, 1
+    for stem in stems:
+        name, number = stem, 1
         while name.casefold() in taken or (number > 1 and name.casefold() in wanted):
             number += 1
-            name = f"{path.stem}-{number}"
+            name = f"{stem}-{number}"
         taken.add(name.casefold())
         names.append(name)
     return names
+
+
+def _stem(path: Path) -> str:
+    file_path, page = split_page(path)
+    return path.stem if page is None else f"{file_path.stem}-{page}"
+
+
+def _stack_of(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(_EVERY_PAGE))
 
 
 def _pictures(paths: Sequence[Path], below: Path | None = None) -> list[Path]:

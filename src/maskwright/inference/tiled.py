@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Shaped
 
-from maskwright.data import ArrayWindows, PictureWindows, open_windows
+from maskwright.data import ArrayWindows, PictureWindows, PixelFormat, open_windows
 from maskwright.inference.joining import TileJoiner
 from maskwright.inference.pictures import Picture, PictureSource, as_picture
 from maskwright.inference.tiling import TilePlan
@@ -46,20 +46,24 @@ def find_in_tiles(
 
 
 def windows_of(
-    source: PictureSource,
-) -> tuple[PictureWindows, Path | UInt8[np.ndarray, "h w 3"]]:
+    source: PictureSource, pixels: PixelFormat | None = None
+) -> tuple[PictureWindows, Path | Shaped[np.ndarray, "h w c"]]:
     """Return the windows of a picture in any form, and what `Instances.source` keeps of it.
 
     An RGB uint8 array, which may be a memory map, is taken as it is and never copied whole.
+
+    Args:
+        source: The picture.
+        pixels: What the model takes; None is RGB of 8 bits.
 
     Raises:
         ImageError: As `as_picture`.
     """
     if isinstance(source, str | os.PathLike) and not Path(source).is_dir():
-        return open_windows(Path(source)), Path(source)
-    if isinstance(source, np.ndarray) and _is_rgb(source):
+        return open_windows(Path(source), pixels), Path(source)
+    if pixels is None and isinstance(source, np.ndarray) and _is_rgb(source):
         return ArrayWindows(source), source
-    image = as_picture(source).image
+    image = as_picture(source, pixels).image
     return ArrayWindows(image), image
 
 

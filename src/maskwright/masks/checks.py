@@ -193,11 +193,12 @@ def checked_crop_box(box: Any, image_size: tuple[int, int]) -> tuple[int, int, i
     return x1, y1, x2, y2
 
 
-def checked_matrix(matrix: Any) -> Float64[np.ndarray, "2 3"]:
-    """A (2, 3) float64 matrix."""
+def checked_matrix(matrix: Any, shape: tuple[int, int]) -> Float64[np.ndarray, "rows 3"]:
+    """A float64 matrix of this shape: (2, 3) of an affine map, (3, 3) of a homography."""
     array = np.asarray(matrix, np.float64)
-    if array.shape != (2, 3):
-        raise MaskError(f"affine map must be (2, 3), got {array.shape}")
+    if array.shape != shape:
+        kind = "affine map" if shape == (2, 3) else "homography"
+        raise MaskError(f"{kind} must be {shape}, got {array.shape}")
     return array
 
 

@@ -397,9 +397,25 @@ class Masks:
         Raises:
             MaskError: A map that is not finite or cannot be inverted.
         """
-        forward = checks.checked_matrix(matrix)
+        forward = np.vstack([checks.checked_matrix(matrix, (2, 3)), [0, 0, 1]])
         size = checks.checked_size(image_size)
         return Masks(size, *warp.warp_runs(*self._stored, forward, size))
+
+    def warp_perspective(self, matrix: Any, image_size: Sequence[int]) -> Masks:
+        """The masks in another picture under a homography, sampled as `warp_affine` does.
+
+        Args:
+            matrix: (3, 3) map of homogeneous positions (x, y, 1) from this picture to the other.
+            image_size: (height, width) of the other picture; what falls outside is cut off.
+
+        Raises:
+            MaskError: A map that is not finite, cannot be inverted, or whose horizon crosses
+                this picture.
+        """
+        forward = checks.checked_matrix(matrix, (3, 3))
+        size = checks.checked_size(image_size)
+        facing = warp.facing_map(forward, self.image_size)
+        return Masks(size, *warp.warp_runs(*self._stored, facing, size))
 
     def crop_resize(
         self, boxes: Any, indices: Any, size: int
@@ -424,8 +440,6 @@ class Masks:
         checks.check_same_size(self.image_size, other.image_size)
         if len(other) not in (1, len(self)):
             raise MaskError(f"wanted {len(self)} masks or one to combine with, got {len(other)}")
-        if len(other) != len(self):
-            other = other[np.zeros(len(self), np.int64)]
         combined = combine(self._stored, other._stored, self.image_size[0])
         return Masks(self.image_size, *combined)
 

@@ -37,13 +37,13 @@ def overlap_ratios(
 
 
 def intersect_runs(one: Runs, other: Runs, height: int) -> Runs:
-    """Pixels in both, object by object."""
+    """Pixels in both, object by object; a single other object is held against each."""
     combined: Runs = _combine(*one, *other, height, True)
     return combined
 
 
 def difference_runs(one: Runs, other: Runs, height: int) -> Runs:
-    """Pixels of `one` that are not in `other`, object by object."""
+    """Pixels of `one` that are not in `other`, object by object; or not in the only other."""
     combined: Runs = _combine(*one, *other, height, False)
     return combined
 
@@ -124,14 +124,18 @@ def _combine(
     height: int,
     wanted: bool,
 ) -> Runs:
-    # The pixels of the runs whose being in the other runs is `wanted`. A column counts one row
-    # more than the picture has, so that runs of neighbouring columns never touch.
+    # The pixels of the runs whose being in the other runs is `wanted`; a single other object is
+    # that of every object. A column counts one row more than the picture has, so that runs of
+    # neighbouring columns never touch.
     stride = np.int64(height) + 1
-    combined = np.empty((len(runs) + len(other_runs), 3), np.int32)
+    combined = np.empty((len(runs) + len(other_runs) + 16, 3), np.int32)
     combined_offsets = np.zeros(len(offsets), np.int64)
     count = 0
     for owner in range(len(offsets) - 1):
-        b, b_end = other_offsets[owner], other_offsets[owner + 1]
+        rival = owner if len(other_offsets) > 2 else 0
+        b, b_end = other_offsets[rival], other_offsets[rival + 1]
+        if offsets[owner] < offsets[owner + 1]:
+            b = _first_at(other_runs, b, b_end, runs[offsets[owner], 0])
         for a in range(offsets[owner], offsets[owner + 1]):
             x = runs[a, 0]
             base = x * stride
@@ -150,6 +154,10 @@ def _combine(
                     )
                     k += inside
                 if inside == wanted:
+                    if count == len(combined):
+                        grown = np.empty((2 * len(combined), 3), np.int32)
+                        grown[:count] = combined
+                        combined = grown
                     combined[count, 0] = x
                     combined[count, 1] = position - base
                     combined[count, 2] = edge - base

@@ -7,6 +7,7 @@ from maskwright.model.checkpoint import (
     load_checkpoint,
     read_checkpoint_header,
     save_checkpoint,
+    store_calibration,
 )
 from maskwright.model.config import apply_overrides, config_from_dict, config_to_dict
 from maskwright.model.kinds import Model, ModelConfig
@@ -34,6 +35,7 @@ __all__ = [
     "load_torchvision_segmentation",
     "read_checkpoint_header",
     "save_checkpoint",
+    "store_calibration",
     "torchvision_names",
     "torchvision_segmentation_names",
 ]

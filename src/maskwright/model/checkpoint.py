@@ -9,6 +9,7 @@ Reading one never runs code. The header's metadata has one entry, "maskwright", 
     category_ids    a dataset's ids by label
     checksum        BLAKE2b of the names and bytes of the tensors, which safetensors does not check
     extra           whatever the writer added: scores, the data's name, the step
+    calibration     `ScoreCalibration` as a dictionary; absent where the model has none
 """
 
 from __future__ import annotations
@@ -31,8 +32,15 @@ from maskwright.files import atomic_write
 from maskwright.model.config import config_to_dict
 from maskwright.model.kinds import Model, ModelConfig, model_config_from_dict
 from maskwright.model.weight_files import check_tensors
+from maskwright.score_calibration import ScoreCalibration
 
-__all__ = ["CheckpointHeader", "load_checkpoint", "read_checkpoint_header", "save_checkpoint"]
+__all__ = [
+    "CheckpointHeader",
+    "load_checkpoint",
+    "read_checkpoint_header",
+    "save_checkpoint",
+    "store_calibration",
+]
 
 _KEY = "maskwright"
 _FORMAT = 1
@@ -49,6 +57,7 @@ class CheckpointHeader:
         version: Of the maskwright that wrote the file.
         checksum: Of the tensors.
         extra: What the writer added.
+        calibration: Of its scores; None where there is none.
     """
 
     config: ModelConfig
@@ -57,6 +66,7 @@ class CheckpointHeader:
     version: str
     checksum: str
     extra: dict[str, Any] = field(default_factory=dict)
+    calibration: ScoreCalibration | None = None
 
 
 def save_checkpoint(
@@ -119,6 +129,43 @@ def load_checkpoint(path: str | os.PathLike[str], *, device: str | torch.device 
     return model.to(device).eval()
 
 
+def store_calibration(
+    path: str | os.PathLike[str],
+    calibration: ScoreCalibration | None,
+    out: str | os.PathLike[str] | None = None,
+) -> Path:
+    """Write a calibration into a model file, or take it out; all else stays to the byte.
+
+    Args:
+        path: The model file.
+        calibration: Of its scores, for its classes in their order; None takes one out.
+        out: Where to; None replaces the file, which stays whole whatever happens.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        CheckpointError: The file is not one of ours, or cannot be written.
+        ConfigError: The calibration is of other classes.
+    """
+    known = read_checkpoint_header(path)
+    if calibration is not None and calibration.class_names != known.class_names:
+        calibration = calibration.for_classes(known.class_names)
+    header = json.loads(_read_metadata(path)[_KEY])
+    header.pop("calibration", None)
+    if calibration is not None:
+        header["calibration"] = calibration.as_dict()
+    tensors, target = _read_tensors(path), Path(path if out is None else out)
+    try:
+        with atomic_write(target) as partial:
+            save_file(tensors, partial, metadata={_KEY: json.dumps(header)})
+    except (OSError, safetensors.SafetensorError) as error:
+        raise CheckpointError(
+            f"{target} could not be written: {error}; what was there before is unchanged"
+        ) from error
+    return target
+
+
 def read_checkpoint_header(path: str | os.PathLike[str]) -> CheckpointHeader:
     """Return what the file says about its model, without reading the weights.
 
@@ -147,6 +194,11 @@ def read_checkpoint_header(path: str | os.PathLike[str]) -> CheckpointHeader:
             version=header["maskwright"],
             checksum=header["checksum"],
             extra=header["extra"],
+            calibration=(
+                ScoreCalibration.from_dict(header["calibration"])
+                if header.get("calibration")
+                else None
+            ),
         )
     except ConfigError as error:
         raise CheckpointError(f"{path} has a config that this version cannot read: {error}") from (

@@ -13,9 +13,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from maskwright.backbones import Backbone, adapt_stem
+from maskwright.data import PixelFormat, check_pixels
 from maskwright.errors import ImageError
 from maskwright.structures import Batch, Instances, Size
 
@@ -24,36 +26,41 @@ __all__ = [
     "collate_pictures",
     "evaluating",
     "normalise_pixels",
+    "prepare_pixels",
 ]
 
 
 def collate_pictures(
-    images: Sequence[UInt8[np.ndarray, "_ _ 3"]],
+    images: Sequence[Shaped[np.ndarray, "_ _ c"]],
     *,
+    pixels: PixelFormat | None = None,
     size_of: Callable[[Size], Size],
     size_multiple: int,
     device: torch.device,
 ) -> Batch:
-    """Resize RGB pictures, bilinearly, and pad them to one batch.
+    """Resize pictures, bilinearly, and pad them to one batch.
 
     Args:
         images: Their sizes may differ.
+        pixels: What they are; None is RGB of 8 bits.
         size_of: The network's size of a picture of that size.
         size_multiple: The batch is padded to a multiple of this.
         device: Where the batch is made.
 
     Raises:
-        ImageError: Not (h, w, 3) uint8, or without pixels.
+        ImageError: A picture of another format than `pixels`, or without pixels.
         ValueError: No pictures.
     """
     if not len(images):
         raise ValueError("a batch needs at least one picture")
+    for image in images:
+        check_pixels(image, pixels, "a picture")
     resized = [_resize(image, size_of, device) for image in images]
     sizes = tuple((each.shape[1], each.shape[2]) for each in resized)
     height, width = (
         math.ceil(max(side) / size_multiple) * size_multiple for side in zip(*sizes, strict=True)
     )
-    padded = torch.zeros((len(images), 3, height, width), device=device)
+    padded = torch.zeros((len(images), images[0].shape[2], height, width), device=device)
     for place, picture in zip(padded, resized, strict=True):
         place[:, : picture.shape[1], : picture.shape[2]] = picture
     return Batch(
@@ -63,10 +70,31 @@ def collate_pictures(
     )
 
 
+def prepare_pixels(
+    backbone: Backbone, pixels: PixelFormat | None
+) -> tuple[Float[Tensor, "c 1 1"], Float[Tensor, "c 1 1"]]:
+    """Let a backbone take such pictures; returns the mean and std that `normalise_pixels` wants."""
+    mean: Sequence[float] = backbone.pixel_mean
+    std: Sequence[float] = backbone.pixel_std
+    if pixels is not None:
+        adapt_stem(backbone, pixels.channels)
+        mean, std = pixels.mean, pixels.std
+    return torch.tensor(mean).view(-1, 1, 1), torch.tensor(std).view(-1, 1, 1)
+
+
 def normalise_pixels(
-    batch: Batch, mean: Float[Tensor, "3 1 1"], std: Float[Tensor, "3 1 1"]
-) -> Float[Tensor, "b 3 H W"]:
-    """Return normalised pixels; the padding is zero afterwards, in every channel."""
+    batch: Batch, mean: Float[Tensor, "c 1 1"], std: Float[Tensor, "c 1 1"]
+) -> Float[Tensor, "b c H W"]:
+    """Return normalised pixels; the padding is zero afterwards, in every channel.
+
+    Raises:
+        ImageError: The pictures have another number of channels.
+    """
+    if batch.images.shape[1] != len(mean):
+        raise ImageError(
+            f"a batch of pictures of {batch.images.shape[1]} channels for a model of {len(mean)}: "
+            "open the dataset with dataset.with_pixels(model.config.pixels)"
+        )
     images = (batch.images.float() - mean) / std
     for image, (height, width) in zip(images, batch.image_sizes, strict=True):
         image[:, height:] = 0.0
@@ -96,13 +124,8 @@ def batch_to_device(batch: Batch, device: torch.device) -> Batch:
 
 
 def _resize(
-    image: UInt8[np.ndarray, "h w 3"], size_of: Callable[[Size], Size], device: torch.device
-) -> Float[Tensor, "3 _ _"]:
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-        raise ImageError(
-            f"a picture must be (h, w, 3) uint8 RGB, got {image.shape} {image.dtype}: "
-            "read it with maskwright.data.read_image"
-        )
+    image: Shaped[np.ndarray, "h w c"], size_of: Callable[[Size], Size], device: torch.device
+) -> Float[Tensor, "c _ _"]:
     size = size_of((image.shape[0], image.shape[1]))
     # a copy: torch takes neither read-only arrays nor mirrored ones
     pixels = torch.from_numpy(image.copy()).to(device)

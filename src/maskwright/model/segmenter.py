@@ -11,10 +11,11 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Int32, UInt8
+from jaxtyping import Int32, Shaped
 from torch import Tensor, nn
 
 from maskwright.backbones import FPN, BackboneConfig, ResNet
+from maskwright.data import PixelFormat
 from maskwright.detectors import DetectorConfig, FasterRCNN
 from maskwright.errors import ConfigError, DataError
 from maskwright.mask_heads import ClassMapHead, MaskHeadConfig, MaskRCNNHead
@@ -26,6 +27,7 @@ from maskwright.model.picture_batches import (
     collate_pictures,
     evaluating,
     normalise_pixels,
+    prepare_pixels,
 )
 from maskwright.ops import PositiveCount, scale_boxes
 from maskwright.structures import Batch, Features, Instances, Losses, Size
@@ -66,6 +68,7 @@ class InstanceSegmenter(nn.Module):
             fixed_size: Pictures are resized to this (height, width) instead, whatever their
                 aspect, for weights that were trained so (SSD's); None keeps the aspect.
             size_multiple: Batches are padded to a multiple of this.
+            pixels: What pictures it takes; None is RGB of 8 bits, scaled as its backbone wants.
             picture_side: Usual short side, in pixels, of the pictures it is trained on; large
                 pictures are cut into tiles of this size. None where it is not known.
             object_side: Side of large objects in such pictures, in pixels; None likewise.
@@ -80,6 +83,7 @@ class InstanceSegmenter(nn.Module):
         long_side: PositiveCount = 1333
         fixed_size: tuple[PositiveCount, PositiveCount] | None = None
         size_multiple: PositiveCount = 32
+        pixels: PixelFormat | None = None
         picture_side: PositiveCount | None = None
         object_side: PositiveCount | None = None
 
@@ -113,14 +117,24 @@ class InstanceSegmenter(nn.Module):
         self.neck = None if neck is None else neck.build(channels)
         channels = channels if self.neck is None else self.neck.channels
         self.detector = self.config.detector.build(channels, len(class_names))
+        if self.config.pixels is not None and self.detector.search is not None:
+            raise ConfigError(
+                f"the detector {self.config.detector.kind!r} proposes boxes by the colours of RGB "
+                "of 8 bits: train it with pictures='rgb' (--pictures rgb), or take another detector"
+            )
         head = self.config.mask_head
         self.mask_head = None if head is None else head.build(channels, len(class_names))
-        for name in ("pixel_mean", "pixel_std"):
-            statistic = torch.tensor(getattr(self.backbone, name)).view(3, 1, 1)
-            self.register_buffer(name, statistic, persistent=False)
+        mean, std = prepare_pixels(self.backbone, self.config.pixels)
+        self.register_buffer("pixel_mean", mean, persistent=False)
+        self.register_buffer("pixel_std", std, persistent=False)
 
     pixel_mean: Tensor
     pixel_std: Tensor
+
+    @property
+    def pixel_format(self) -> PixelFormat | None:
+        """What pictures it takes; None is RGB of 8 bits."""
+        return self.config.pixels
 
     @property
     def device(self) -> torch.device:
@@ -138,17 +152,18 @@ class InstanceSegmenter(nn.Module):
         """Side of large objects in the pictures it was trained on, in pixels, where known."""
         return self.config.object_side
 
-    def collate(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Batch:
-        """Resize RGB pictures and pad them to one batch, on the model's device.
+    def collate(self, images: Sequence[Shaped[np.ndarray, "_ _ c"]]) -> Batch:
+        """Resize pictures and pad them to one batch, on the model's device.
 
         Bilinear, as torchvision's detection models do it. Sizes may differ.
 
         Raises:
-            ImageError: Not (h, w, 3) uint8, or without pixels.
+            ImageError: Pictures of another format than it takes, or without pixels.
             ValueError: No pictures.
         """
         return collate_pictures(
             images,
+            pixels=self.config.pixels,
             size_of=self._network_size,
             size_multiple=self.config.size_multiple,
             device=self.device,

@@ -12,10 +12,11 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Int32, UInt8
+from jaxtyping import Int32, Shaped
 from torch import Tensor, nn
 
 from maskwright.backbones import FPN, BackboneConfig, ResNet
+from maskwright.data import PixelFormat
 from maskwright.errors import ConfigError, DataError
 from maskwright.mask_heads import FCN, DeepLab
 from maskwright.model.class_maps import class_maps_of
@@ -25,6 +26,7 @@ from maskwright.model.picture_batches import (
     collate_pictures,
     evaluating,
     normalise_pixels,
+    prepare_pixels,
 )
 from maskwright.ops import PositiveCount
 from maskwright.structures import Batch, Features, Losses
@@ -65,6 +67,7 @@ class SemanticSegmenter(nn.Module):
             fixed_size: Pictures are resized to this (height, width) instead, whatever their
                 aspect; None keeps the aspect.
             size_multiple: Batches are padded to a multiple of this.
+            pixels: What pictures it takes; None is RGB of 8 bits, scaled as its backbone wants.
         """
 
         kind: Literal["semantic"] = "semantic"
@@ -75,6 +78,7 @@ class SemanticSegmenter(nn.Module):
         long_side: PositiveCount = 2080
         fixed_size: tuple[PositiveCount, PositiveCount] | None = None
         size_multiple: PositiveCount = 32
+        pixels: PixelFormat | None = None
 
         def build(
             self, class_names: Sequence[str], category_ids: Sequence[int] = ()
@@ -106,23 +110,29 @@ class SemanticSegmenter(nn.Module):
         self.neck = None if neck is None else neck.build(channels)
         channels = channels if self.neck is None else self.neck.channels
         self.head = self.config.head.build(channels, len(class_names))
-        for name in ("pixel_mean", "pixel_std"):
-            statistic = torch.tensor(getattr(self.backbone, name)).view(3, 1, 1)
-            self.register_buffer(name, statistic, persistent=False)
+        mean, std = prepare_pixels(self.backbone, self.config.pixels)
+        self.register_buffer("pixel_mean", mean, persistent=False)
+        self.register_buffer("pixel_std", std, persistent=False)
 
     pixel_mean: Tensor
     pixel_std: Tensor
+
+    @property
+    def pixel_format(self) -> PixelFormat | None:
+        """What pictures it takes; None is RGB of 8 bits."""
+        return self.config.pixels
 
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
         return next(self.parameters()).device
 
-    def collate(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Batch:
-        """Resize RGB pictures and pad them to one batch; see `collate_pictures`."""
+    def collate(self, images: Sequence[Shaped[np.ndarray, "_ _ c"]]) -> Batch:
+        """Resize pictures and pad them to one batch; see `collate_pictures`."""
         config = self.config
         return collate_pictures(
             images,
+            pixels=self.config.pixels,
             size_of=partial(
                 resized_size,
                 short_side=config.short_side,

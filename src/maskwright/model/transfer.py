@@ -12,7 +12,15 @@ from typing import Final
 
 from torch import Tensor, nn
 
-from maskwright.backbones import VGG, Backbone, MobileNet, ResNet, Timm
+from maskwright.backbones import (
+    VGG,
+    Backbone,
+    MobileNet,
+    ResNet,
+    Timm,
+    spread_weights,
+    stem_name,
+)
 from maskwright.backbones.timm import import_timm
 from maskwright.errors import CheckpointError, ConfigError, MissingExtraError
 from maskwright.model.weight_files import check_tensors, fetch_state_dict, read_state_dict
@@ -26,7 +34,8 @@ _LITE_MODELS: Final = ("tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_eff
 def load_imagenet(backbone: Backbone, weights: str | os.PathLike[str]) -> None:
     """Give a backbone weights trained to classify ImageNet; its classifier is left out.
 
-    Every tensor of the backbone is replaced, or none is.
+    Every tensor of the backbone is replaced, or none is. Weights of three channels are spread over
+    those of a backbone that takes others (`maskwright.backbones.stem`).
 
     Args:
         backbone: A `ResNet`, `VGG` (plain), `MobileNet` or `Timm` that keeps its batch norm
@@ -49,6 +58,9 @@ def load_imagenet(backbone: Backbone, weights: str | os.PathLike[str]) -> None:
     source = str(weights) if weights not in ("package", "download") else f"weights={weights!r}"
     wanted = backbone.state_dict()
     chosen = _select(wanted, state)
+    stem = f"{stem_name(backbone)}.weight"
+    if stem in chosen and chosen[stem].ndim == 4 and chosen[stem].shape[1] == 3:
+        chosen[stem] = spread_weights(chosen[stem], wanted[stem].shape[1])
     check_tensors(source, wanted, chosen)
     if _has_batch_norm(state) and not _has_batch_norm(chosen):
         raise ConfigError(

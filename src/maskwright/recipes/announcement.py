@@ -35,10 +35,11 @@ def describe(recipe: Recipe) -> str:
     size = f"short side {model.short_side} pixels"
     if model.fixed_size is not None:
         size = "{} x {} pixels".format(*model.fixed_size)
+    pixels = "" if model.pixels is None else f"; {model.pixels.describe()}"
     return (
         f"{_parts(model)} on "
         f"{backbone}{depth} (weights: {recipe.weights}), {size}, "
-        f"{recipe.batch_size} pictures a step, {' or '.join(length)}"
+        f"{recipe.batch_size} pictures a step, {' or '.join(length)}{pixels}"
     )
 
 

@@ -6,14 +6,14 @@ Every rule is here, with its reason; `maskwright train` prints what they chose.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from maskwright.backbones import CSP, FPN, VGG, BackboneConfig, MobileNet, ResNet, Timm
-from maskwright.data import Dataset
+from maskwright.data import Dataset, PixelFormat
 from maskwright.detectors import DetectorConfig
 from maskwright.errors import ConfigError, nearest_name
 from maskwright.mask_heads import MaskHeadConfig
@@ -22,7 +22,7 @@ from maskwright.model.semantic import ClassMapConfig
 from maskwright.ops import Setting
 from maskwright.recipes.recipe import PRESETS, Preset, Recipe, TaskName
 from maskwright.training import OptimizerConfig
-from maskwright.transforms import Augmentation
+from maskwright.transforms import FILL, Augmentation
 
 __all__ = ["DataFacts", "choose_recipe", "data_facts", "part_names"]
 
@@ -89,6 +89,7 @@ def data_facts(dataset: Dataset) -> DataFacts:
 def choose_recipe(
     facts: DataFacts,
     *,
+    pixels: PixelFormat | None = None,
     task: TaskName = "instances",
     model: str | None = None,
     backbone: str | None = None,
@@ -98,11 +99,13 @@ def choose_recipe(
     minutes: float | None = None,
     seed: int = 0,
     has_gpu: bool = False,
+    processes: int = 1,
 ) -> Recipe:
     """Return the recipe for data of these facts; whatever is given is kept.
 
     Args:
         facts: See `data_facts`.
+        pixels: What the pictures are, see `measure_pixel_format`; None is RGB of 8 bits.
         task: "instances" finds objects, "semantic" gives every pixel a class.
         model: "detector+mask-head" such as "faster-rcnn+mask-rcnn", None for that; of the
             semantic task "fcn" or "deeplab", None for the latter.
@@ -115,6 +118,8 @@ def choose_recipe(
         minutes: Length by the clock.
         seed: Of everything random.
         has_gpu: A GPU will train.
+        processes: How many will train together. On GPUs each takes a batch of its own; on CPUs
+            they share one. The learning rate grows with the batch (Goyal et al., 2017, section 2).
 
     Raises:
         ConfigError: An unknown name (the message lists those there are), or a length below 1.
@@ -135,12 +140,12 @@ def choose_recipe(
         room=max(100, 50 * math.ceil(1.3 * facts.most_objects / 50)),
         backbone=chosen_backbone,
     )
-    batch_size = 8 if preset == "best" and has_gpu else 4
+    batch_size, growth = _batch_size(8 if preset == "best" and has_gpu else 4, has_gpu, processes)
     if num_steps is None and minutes is None:
         num_steps = int(np.clip(40 * facts.num_images / batch_size, 500, 20_000))
     is_pretrained = chosen_weights != "none"
     return Recipe(
-        model=_model(task, model, setting, short_side, facts),
+        model=replace(_model(task, model, setting, short_side, facts), pixels=pixels),
         weights=chosen_weights,
         augmentation=Augmentation(
             horizontal_flip=0.5,
@@ -149,9 +154,11 @@ def choose_recipe(
             brightness=0.2,
             contrast=0.2,
             saturation=0.2,
+            # what is 0 once normalised
+            fill=FILL if pixels is None else pixels.mean,
         ),
         optimizer=OptimizerConfig(
-            learning_rate=0.02 if preset != "best" else 0.01,
+            learning_rate=growth * (0.02 if preset != "best" else 0.01),
             backbone_factor=0.5 if is_pretrained else 1.0,
         ),
         batch_size=batch_size,
@@ -160,6 +167,14 @@ def choose_recipe(
         num_workers=4 if has_gpu else 1,
         seed=seed,
     )
+
+
+def _batch_size(alone: int, has_gpu: bool, processes: int) -> tuple[int, float]:
+    """Pictures a step of so many processes, and how many times one process's that is."""
+    if has_gpu:
+        return alone * processes, float(processes)
+    shared = processes * math.ceil(alone / processes)
+    return shared, shared / alone
 
 
 def _model(

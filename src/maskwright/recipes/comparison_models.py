@@ -16,7 +16,8 @@ from maskwright.data import Dataset
 from maskwright.evaluation import bootstrap_interval, evaluate
 from maskwright.inference import Predictor
 from maskwright.inference.peak_memory import peak_memory
-from maskwright.model import InstanceSegmenter, apply_overrides
+from maskwright.model import InstanceSegmenter
+from maskwright.recipes.augmenting import override_recipe
 from maskwright.recipes.choose import choose_recipe, data_facts
 from maskwright.recipes.comparison_folder import fingerprint
 from maskwright.recipes.contestants import Contestant
@@ -74,7 +75,8 @@ def open_pictures(data: str | Path, options: CommonOptions) -> Parts:
         DataError: The data cannot be read, or has too few pictures.
     """
     places = {"data": data, "validation": options.validation, "images": options.images}
-    return open_parts({**places, "seed": options.seed})
+    parts = open_parts({**places, "seed": options.seed})
+    return parts.with_pixels(parts.measure_pixels("auto"))
 
 
 def deciding_pictures(parts: Parts) -> Dataset:
@@ -90,6 +92,7 @@ def check_contestant(one: Contestant, parts: Parts, options: CommonOptions) -> N
     """
     recipe = choose_recipe(
         data_facts(parts.train),
+        pixels=parts.train.pixels,
         model=one.pair,
         backbone=one.backbone,
         preset=options.preset,
@@ -98,7 +101,7 @@ def check_contestant(one: Contestant, parts: Parts, options: CommonOptions) -> N
         seed=options.seed,
         has_gpu=options.device != "cpu",
     )
-    recipe = apply_overrides(recipe, options.overrides)
+    recipe = override_recipe(recipe, options.overrides)
     recipe.model.build(parts.train.class_names)
 
 

@@ -7,11 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from jaxtyping import UInt8
-
 from maskwright.data import Dataset, save_image
-from maskwright.draw import contact_sheet, overlay
 from maskwright.files import atomic_write, write_json
 from maskwright.inference import Predictor
 from maskwright.recipes.recommendation import (
@@ -20,13 +16,13 @@ from maskwright.recipes.recommendation import (
     pareto_front,
     score_text,
 )
-from maskwright.structures import Instances
+from maskwright.recipes.samples import sample_sheet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.console import Group
 
-__all__ = ["comparison_table", "plot_comparison", "sample_sheet", "write_report"]
+__all__ = ["comparison_table", "plot_comparison", "write_report"]
 
 _COLUMNS = (
     "model", "mask AP % (95 %)", "boundary", "box", "ms", "memory MB", "params M", "GFLOPs",
@@ -37,14 +33,6 @@ _TERMINAL_TABLES = (
     ("model", "mask AP % (95 %)", "boundary", "box", "ms", "front"),
     ("model", "memory MB", "params M", "GFLOPs", "file MB", "steps"),
 )
-
-_NUM_SAMPLES = 4
-_SHOWN_SCORE = 0.5
-_CELL = 260
-"""Pixels of a sample picture; 21 columns (truth and all pairs) then fill 5,600."""
-
-_LETTER = 8
-"""Pixels of a letter of a heading, widely taken."""
 
 
 def write_report(
@@ -162,29 +150,6 @@ def plot_comparison(models: Sequence[ComparedModel]) -> Figure:
     axes.margins(x=0.15)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
     return figure
-
-
-def sample_sheet(test: Dataset, predictors: Mapping[str, Predictor]) -> UInt8[np.ndarray, "h w 3"]:
-    """Draw some test pictures, the truth on the left and every model's masks beside it.
-
-    Pictures with objects, evenly spread; all pictures where none has any. Found objects with a
-    score of 0.5 and more are drawn.
-    """
-    occupied = np.unique(test.object_image)
-    pool = occupied if len(occupied) else np.arange(len(test))
-    chosen = pool[np.linspace(0, len(pool) - 1, min(len(pool), _NUM_SAMPLES)).round().astype(int)]
-    rows = []
-    for i in chosen.tolist():
-        image = test.image(i)
-        row = [overlay(image, test.targets(i))]
-        for predictor in predictors.values():
-            found = predictor.predict(image, score_threshold=_SHOWN_SCORE)
-            assert isinstance(found, Instances)
-            row.append(overlay(image, found))
-        rows.append(row)
-    headings = ("truth", *predictors)
-    width = max(_CELL, _LETTER * max(map(len, headings)))
-    return contact_sheet(rows, headings=headings, cell=(_CELL, width))
 
 
 def _cells(one: ComparedModel) -> list[str]:

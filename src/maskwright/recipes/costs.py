@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Shaped
 
-from maskwright.data import read_image
+from maskwright.data import read_picture
 from maskwright.inference import Predictor
 from maskwright.model import InstanceSegmenter
 
@@ -22,7 +22,7 @@ def count_parameters(model: InstanceSegmenter) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def count_gflops(model: InstanceSegmenter, image: UInt8[np.ndarray, "h w 3"]) -> float:
+def count_gflops(model: InstanceSegmenter, image: Shaped[np.ndarray, "h w c"]) -> float:
     """Return the arithmetic of one prediction in units of 10^9 operations.
 
     Multiplications and additions of convolutions and matrix products, counted apart (so twice the
@@ -52,9 +52,9 @@ def time_in_turn(predictors: Mapping[str, Predictor], pictures: Sequence[Path]) 
     Raises:
         ImageError: A picture cannot be read.
     """
-    mirrored = np.ascontiguousarray(read_image(pictures[0])[:, ::-1])
     for predictor in predictors.values():
-        predictor.predict(mirrored)
+        first_picture = read_picture(pictures[0], predictor.pixel_format)
+        predictor.predict(np.ascontiguousarray(first_picture[:, ::-1]))
     seconds: dict[str, list[float]] = {name: [] for name in predictors}
     names = list(predictors)
     for number, picture in enumerate(pictures):

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from maskwright.model import InstanceSegmenter, ModelConfig
 from maskwright.ops import Fraction, PositiveCount
-from maskwright.training import OptimizerConfig
+from maskwright.training import OptimizerConfig, ServiceName
 from maskwright.transforms import Augmentation
 
 __all__ = ["PRESETS", "Preset", "Recipe", "TaskName", "Weights"]
@@ -38,9 +38,16 @@ class Recipe:
         optimizer: How weights move.
         schedule: How the learning rate moves after the warm-up.
         warmup: Share of the budget in which the learning rate rises.
-        batch_size: Pictures per step.
+        batch_size: Pictures per step, those of all processes of a distributed run together.
+        pictures_at_once: Pictures of a step that one process takes through the network at a time;
+            fewer need less memory and give the same gradients. None takes all of its share.
+        sync_batch_norm: In a distributed run on GPUs, batch norms see all pictures of the step.
         num_steps: Optimiser steps; None for no limit.
         minutes: Wall clock of the whole run, final evaluation excluded; None for no limit.
+        loggers: Services that get the run's numbers besides the CSV and TensorBoard: "mlflow",
+            "wandb" (extras of the same names).
+        patience: Evaluations without a better score after which the run ends early; None goes on
+            to the end of the budget.
         evaluations: How often, at most, the model is scored on the validation pictures during the
             run; where that takes long, less often, so that nearly all time goes into training.
         clip_norm: Gradients are scaled down to this norm.
@@ -60,8 +67,12 @@ class Recipe:
     schedule: Literal["cosine", "step"] = "cosine"
     warmup: Fraction = 0.05
     batch_size: PositiveCount = 4
+    pictures_at_once: PositiveCount | None = None
+    sync_batch_norm: bool = False
     num_steps: PositiveCount | None = None
     minutes: Annotated[float, Field(gt=0)] | None = None
+    loggers: tuple[ServiceName, ...] = ()
+    patience: PositiveCount | None = None
     evaluations: PositiveCount = 10
     clip_norm: Annotated[float, Field(gt=0)] | None = 10.0
     ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = 0.998

@@ -3,44 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from maskwright.data import Dataset, Loader
+from maskwright.data import Loader, save_image
 from maskwright.files import write_json
+from maskwright.inference import Predictor
 from maskwright.model import (
     Model,
     load_checkpoint,
-    load_imagenet,
     read_checkpoint_header,
     save_checkpoint,
 )
 from maskwright.recipes.between_steps import Calendar, stop_between_steps
+from maskwright.recipes.curves import draw_curves
+from maskwright.recipes.moving_parts import MovingParts, Parts
 from maskwright.recipes.recipe import Recipe
+from maskwright.recipes.samples import sample_sheet
 from maskwright.recipes.tasks import Scores, task_of
 from maskwright.training import (
-    EMA,
+    Backward,
     Budget,
     MetricsLog,
-    ResumePoint,
+    Processes,
     RunFolder,
     StepReport,
     Stopwatch,
+    accumulate,
     choose_display,
     choose_precision,
     fit,
-    load_state,
+    open_services,
     over_budget,
     report_values,
-    save_state,
-    seed_everything,
     step_decay,
     warmup_cosine,
+    whole_batch,
 )
+from maskwright.transforms import Transform
 
 __all__ = ["Parts", "TrainedRun", "run_recipe"]
 
@@ -71,129 +75,49 @@ class TrainedRun:
     seconds: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class Parts:
-    """The pictures of a run by their use."""
-
-    train: Dataset
-    validation: Dataset
-    test: Dataset | None
-
-    def image_ids(self) -> dict[str, list[int]]:
-        """Return the ids of the pictures by part, as `split.json` holds them."""
-        named = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {name: part.image_ids.tolist() for name, part in named.items() if part is not None}
-
-
-class _Training:
-    """The moving parts of a run, so that each step of it can be a short function."""
-
-    def __init__(
-        self, folder: RunFolder, recipe: Recipe, parts: Parts, device: torch.device
-    ) -> None:
-        seed_everything(recipe.seed)
-        self.folder, self.recipe, self.parts, self.device = folder, recipe, parts, device
-        classes = parts.train.class_names, parts.train.category_ids
-        self.model: Model = recipe.model.build(*classes).to(device)
-        self.task = task_of(self.model, folder.path)
-        self.optimizer = recipe.optimizer.build(self.model)
-        self.ema: EMA | None = None
-        self.point = ResumePoint(step=0)
-
-    def start(self) -> None:
-        """Begin anew: transfer weights, then start the average from them."""
-        if self.recipe.weights != "none":
-            load_imagenet(self.model.backbone, self.recipe.weights)
-        self.task.prepare()
-        self._start_average()
-
-    def go_on(self) -> None:
-        """Put back what the run folder saved."""
-        self._start_average()
-        self.point = load_state(
-            self.folder.state_path, model=self.model, optimizer=self.optimizer, ema=self.ema
-        )
-
-    def _start_average(self) -> None:
-        if self.recipe.ema_decay is not None:
-            self.ema = EMA(self.model, self.recipe.ema_decay)
-
-    @contextmanager
-    def averaged(self) -> Iterator[Model]:
-        """Lend the model with its averaged weights, as it is scored and saved."""
-        with self.ema.applied() if self.ema is not None else nullcontext():
-            yield self.model
-
-    def validate(self, step: int, seconds: float) -> dict[str, float]:
-        """Score on the validation pictures; write last and best."""
-        with self.averaged() as model:
-            metrics, scores = self.task.validate(self.parts.validation)
-            extra = {"step": step, "validation": metrics.as_dict()}
-            score, best = scores[self.task.decisive], self.point.best_score
-            is_best = best is None or score >= best
-            save_checkpoint(model, self.folder.last_path, extra)
-            if is_best:
-                save_checkpoint(model, self.folder.best_path, extra)
-        self.point = ResumePoint(
-            step=step, elapsed_seconds=seconds, best_score=score if is_best else best
-        )
-        return scores
-
-    def pause(self, step: int, seconds: float) -> None:
-        """Write the model and the state between two evaluations."""
-        with self.averaged() as model:
-            save_checkpoint(model, self.folder.last_path, {"step": step})
-        self.save(step, seconds)
-
-    def save(self, step: int, seconds: float) -> None:
-        """Write what resuming needs."""
-        self.point = replace(self.point, step=step, elapsed_seconds=seconds)
-        save_state(
-            self.folder.state_path,
-            self.point,
-            model=self.model,
-            optimizer=self.optimizer,
-            ema=self.ema,
-        )
-
-
 def run_recipe(
     folder: RunFolder,
     recipe: Recipe,
     parts: Parts,
     device: torch.device,
     *,
+    processes: Processes | None = None,
+    before_resize: Transform | None = None,
     is_resumed: bool = False,
     quiet: bool = False,
 ) -> TrainedRun:
     """Train, then score the best model on the validation and the test pictures.
 
     Args:
-        folder: The run's folder, locked for this process.
+        folder: The run's folder, locked for this process (or the first of several).
         recipe: What to do.
         parts: The pictures.
         device: Where to train.
+        processes: Those that take each step together; None for this one alone.
+        before_resize: What every training picture goes through first; None for nothing.
         is_resumed: Go on from the folder's saved state.
         quiet: Show nothing.
 
     Raises:
         TrainingError: Non-finite losses, or a state that does not fit.
     """
-    training = _Training(folder, recipe, parts, device)
+    processes = processes or Processes()
+    parts = parts.with_pixels(recipe.model.pixels)
+    training = MovingParts(folder, recipe, parts, device, processes, before_resize)
     if is_resumed:
         training.go_on()
     else:
         training.start()
-    _train(training, quiet=quiet)
-    model = load_checkpoint(folder.best_path, device=device)
-    task = task_of(model, folder.path)
-    if not task.is_finished:  # a run killed meanwhile does it again
-        task.finish(_pictures_as_they_are(training))
-        save_checkpoint(model, folder.best_path, read_checkpoint_header(folder.best_path).extra)
+    _train(training, quiet=quiet or not processes.is_first)
+    model = _best_model(training)
+    task = task_of(model, folder.path, processes)
     validation = task.score(parts.validation)
     test = None if parts.test is None else task.score(parts.test)
     scores = {"validation": validation.as_dict(), "test": test and test.as_dict()}
-    write_json(folder.path / "scores.json", scores)
+    if processes.is_first:
+        write_json(folder.path / "scores.json", scores)
+        sheet = sample_sheet(parts.validation, {"found": Predictor(model)})
+        save_image(folder.path / "samples.png", sheet)
     return TrainedRun(
         path=folder.path,
         model=model,
@@ -205,23 +129,24 @@ def run_recipe(
     )
 
 
-def _train(training: _Training, *, quiet: bool) -> None:
+def _train(training: MovingParts, *, quiet: bool) -> None:
     """Take the steps of the budget that are left, evaluating in between and at the end."""
     recipe, start = training.recipe, training.point
     budget = Budget(
         num_steps=recipe.num_steps,
         seconds=None if recipe.minutes is None else 60 * recipe.minutes,
     )
-    stopwatch = Stopwatch(start.elapsed_seconds)
+    stopwatch = Stopwatch(start.elapsed_seconds, training.clock)
     spent = budget.progress(start.step, start.elapsed_seconds)
-    if spent >= 1:
+    if spent >= 1 or training.is_patience_spent():
         return
     if start.step == 0:
         training.save(0, 0.0)  # from here on a killed run can be resumed
-    advice = training.task.survey(training.parts.validation)
+    is_first = training.processes.is_first
+    advice = training.task.survey(training.parts.validation) if is_first else None
     calendar = Calendar(recipe.evaluations, spent, stopwatch.seconds)
     with ExitStack() as stack:
-        log = stack.enter_context(_open_log(training))
+        log = stack.enter_context(_open_log(training)) if is_first else None
         display = stack.enter_context(choose_display(num_steps=recipe.num_steps, quiet=quiet))
         is_asked_to_stop = stack.enter_context(stop_between_steps())
         if advice is not None:
@@ -229,26 +154,50 @@ def _train(training: _Training, *, quiet: bool) -> None:
         for report in _steps(training, budget, stopwatch):
             spent = budget.progress(report.step, stopwatch.seconds)
             display.step(report, spent)
-            log.write(report.step, report_values(report))
+            if log is not None:
+                log.write(report.step, report_values(report))
             if calendar.is_evaluation_due(spent, began := stopwatch.seconds):
                 scores = training.validate(report.step, began)
-                log.write(report.step, scores)
+                if log is not None:
+                    log.write(report.step, scores)
                 # After the log: a state knows nothing that the log does not.
                 training.save(report.step, stopwatch.seconds)
                 calendar.evaluated(spent, began, stopwatch.seconds)
                 display.message(_score_line(report.step, scores))
+                if is_first:
+                    draw_curves(training.folder.metrics_path, training.folder.curves_path)
+                if training.is_patience_spent():
+                    display.message(
+                        f"stopped early: no better score in {training.since_best} evaluations"
+                    )
+                    return
             if spent >= 1:
                 return
             if calendar.is_saving_due(stopwatch.seconds):
                 training.save(report.step, stopwatch.seconds)
                 calendar.saved(stopwatch.seconds)
-            if is_asked_to_stop():
+            if training.processes.any(is_asked_to_stop()):
                 training.pause(report.step, stopwatch.seconds)
                 display.message(f"stopped after step {report.step}; --resume goes on from there")
                 raise KeyboardInterrupt
 
 
-def _pictures_as_they_are(training: _Training) -> Loader:
+def _best_model(training: MovingParts) -> Model:
+    """Return the best model, after it has learnt what steps do not teach."""
+    folder, device, processes = training.folder, training.device, training.processes
+    processes.wait()  # the first has written it
+    model = load_checkpoint(folder.best_path, device=device)
+    task = task_of(model, folder.path, processes)
+    if task.is_finished:
+        return model
+    if processes.is_first:  # a run killed meanwhile does it again
+        task.finish(_pictures_as_they_are(training))
+        save_checkpoint(model, folder.best_path, read_checkpoint_header(folder.best_path).extra)
+    processes.wait()
+    return load_checkpoint(folder.best_path, device=device)
+
+
+def _pictures_as_they_are(training: MovingParts) -> Loader:
     """The training pictures, each once and unchanged."""
     recipe = training.recipe
     return Loader(
@@ -264,36 +213,53 @@ def _pictures_as_they_are(training: _Training) -> Loader:
     )
 
 
-def _open_log(training: _Training) -> MetricsLog:
+def _open_log(training: MovingParts) -> MetricsLog:
+    folder, loggers = training.folder, training.recipe.loggers
     return MetricsLog(
         training.folder.metrics_path,
         tensorboard=training.folder.tensorboard_path,
         start_step=training.point.step,
+        services=open_services(loggers, folder.path, folder.read_config()) if loggers else (),
     )
 
 
-def _steps(training: _Training, budget: Budget, stopwatch: Stopwatch) -> Iterator[StepReport]:
+def _steps(training: MovingParts, budget: Budget, stopwatch: Stopwatch) -> Iterator[StepReport]:
     recipe = training.recipe
     shape = warmup_cosine if recipe.schedule == "cosine" else step_decay
     precision = (
         choose_precision(training.device) if recipe.precision == "auto" else recipe.precision
     )
+    processes = training.processes
+    model = processes.wrap(training.model, sync_batch_norm=recipe.sync_batch_norm)
+    backward: Backward = whole_batch
+    if recipe.pictures_at_once is not None:
+        backward = accumulate(
+            recipe.pictures_at_once, apart=partial(processes.without_exchange, model)
+        )
     return fit(
-        training.model,
-        _loader(training, training.point.step),
+        model,
+        _loader(training, budget, stopwatch),
         training.optimizer,
         over_budget(partial(shape, warmup=recipe.warmup), budget, stopwatch),
         start_step=training.point.step,
         num_steps=recipe.num_steps,
+        backward=backward,
         ema=training.ema,
         clip_norm=recipe.clip_norm,
         precision=precision,
         device=training.device,
+        mean=None if processes.count == 1 else processes.mean,
     )
 
 
-def _loader(training: _Training, start_step: int) -> Loader:
+def _loader(training: MovingParts, budget: Budget, stopwatch: Stopwatch) -> Loader:
     recipe = training.recipe
+
+    def is_mixing(step: int) -> bool:
+        # Of a budget in steps a matter of the step alone, so that a resumed run mixes alike.
+        mixing_share = 1 - recipe.augmentation.close_mixing
+        return budget.progress(step, stopwatch.seconds) < mixing_share
+
     return Loader(
         training.parts.train,
         batch_size=recipe.batch_size,
@@ -301,9 +267,12 @@ def _loader(training: _Training, start_step: int) -> Loader:
         long_side=recipe.model.long_side,
         fixed_size=recipe.model.fixed_size,
         augmentation=recipe.augmentation,
+        before_resize=training.before_resize,
+        is_mixing=is_mixing,
         seed=recipe.seed,
         num_workers=recipe.num_workers,
-        start_step=start_step,
+        part=(training.processes.rank, training.processes.count),
+        start_step=training.point.step,
         size_divisor=recipe.model.size_multiple,
         cache_bytes=_CACHE_BYTES,
         repeat_threshold=recipe.repeat_threshold,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from maskwright.data import Dataset
-from maskwright.errors import EvaluationError, nearest_name
+from maskwright.errors import AnnotationError, EvaluationError
 from maskwright.evaluation import (
     Kind,
     Metrics,
@@ -18,8 +18,9 @@ from maskwright.evaluation import (
 from maskwright.inference import Predictor
 from maskwright.inference.pictures import Picture
 from maskwright.structures import Instances
+from maskwright.training import Processes
 
-__all__ = ["predict_dataset", "require_same_classes", "score_class_maps", "score_model"]
+__all__ = ["match_classes", "predict_dataset", "score_class_maps", "score_model"]
 
 
 def predict_dataset(
@@ -40,7 +41,8 @@ def predict_dataset(
     Raises:
         ImageError: A picture cannot be read.
     """
-    results = predictor.run(_pictures(dataset), batch_size=batch_size)
+    pictures = _pictures(dataset.with_pixels(predictor.pixel_format))
+    results = predictor.run(pictures, batch_size=batch_size)
     for done, (image_id, found) in enumerate(
         zip(dataset.image_ids.tolist(), results, strict=True), start=1
     ):
@@ -57,17 +59,25 @@ def score_model(
     max_detections: int | None = None,
     batch_size: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    processes: Processes | None = None,
 ) -> Metrics:
     """Predict on every picture of the dataset and score the result at the original size.
 
+    Of several `processes` each predicts its share of the pictures, and all return the same score.
+    Classes are matched by name; those that the data does not list count as without objects.
+
     Raises:
         ImageError: A picture cannot be read.
-        EvaluationError: The dataset and the model do not have the same classes; said before the
-            first prediction.
+        EvaluationError: Objects of classes that the model does not know; said before the first
+            prediction.
     """
-    require_same_classes(predictor.class_names, dataset)
-    found = predict_dataset(predictor, dataset, batch_size=batch_size, progress=progress)
-    return evaluate(list(found), dataset, kinds=kinds, max_detections=max_detections)
+    dataset = match_classes(predictor.class_names, dataset)
+    processes = processes or Processes()
+    own = _share(dataset, processes)
+    found = list(predict_dataset(predictor, own, batch_size=batch_size, progress=progress))
+    by_id = dict(pair for part in processes.gather(found) for pair in part)
+    everything = [(image_id, by_id[image_id]) for image_id in dataset.image_ids.tolist()]
+    return evaluate(everything, dataset, kinds=kinds, max_detections=max_detections)
 
 
 def score_class_maps(
@@ -76,46 +86,54 @@ def score_class_maps(
     *,
     batch_size: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    processes: Processes | None = None,
 ) -> SemanticMetrics:
     """Predict the class map of every picture of the dataset and score it at the original size.
+
+    Of several `processes` each predicts its share of the pictures, and all return the same score.
 
     Raises:
         ImageError: A picture cannot be read.
         ConfigError: The model has no class map.
         EvaluationError: The dataset has objects of a class that the model does not know.
     """
-    maps = predictor.run_class_maps(_pictures(dataset), batch_size=batch_size)
+    processes = processes or Processes()
+    own = _share(dataset, processes).with_pixels(predictor.pixel_format)
+    maps = predictor.run_class_maps(_pictures(own), batch_size=batch_size)
 
     def by_id() -> Iterator[tuple[int, np.ndarray]]:
         for done, (image_id, (_, found)) in enumerate(
-            zip(dataset.image_ids.tolist(), maps, strict=True), start=1
+            zip(own.image_ids.tolist(), maps, strict=True), start=1
         ):
             yield image_id, found
             if progress is not None:
-                progress(done, len(dataset))
+                progress(done, len(own))
 
-    return evaluate_semantic(by_id(), dataset, class_names=predictor.class_names)
+    metrics = evaluate_semantic(by_id(), own, class_names=predictor.class_names)
+    return SemanticMetrics.merge(processes.gather(metrics))
 
 
-def require_same_classes(known: tuple[str, ...], dataset: Dataset) -> None:
-    """Check that a model of these classes can be scored on the dataset.
+def match_classes(known: Sequence[str], dataset: Dataset) -> Dataset:
+    """Return the dataset with the labels of a model that knows these classes, by name.
+
+    Classes that the data does not list are without objects in it.
 
     Raises:
-        EvaluationError: A class that only one of the two has.
+        EvaluationError: Objects of classes that the model does not know; names all of them.
     """
-    for name in dataset.class_names:
-        if name not in known:
-            raise EvaluationError(
-                f"the data has a class {name!r}, which the model does not know; it knows: "
-                f"{', '.join(known)}.{nearest_name(name, known)}"
-            )
-    for name in known:
-        if name not in dataset.class_names:
-            raise EvaluationError(
-                f"the model finds objects of a class {name!r}, which the data does not list; the "
-                f"data lists: {', '.join(dataset.class_names)}. Add the class to the data's "
-                "categories (it needs no objects) and the model's finds count as wrong"
-            )
+    try:
+        return dataset.with_classes(known)
+    except AnnotationError as error:
+        raise EvaluationError(
+            f"the model does not know all classes of the data: {error}"
+        ) from error
+
+
+def _share(dataset: Dataset, processes: Processes) -> Dataset:
+    """The pictures that this process predicts on."""
+    if processes.count == 1:
+        return dataset
+    return dataset.subset(range(processes.rank, len(dataset), processes.count))
 
 
 def _pictures(dataset: Dataset) -> Iterator[Picture]:

@@ -18,6 +18,7 @@ from maskwright.model import InstanceSegmenter, Model, SemanticSegmenter
 from maskwright.recipes.proposals import keep_proposals, measure_proposals, proposals_sentence
 from maskwright.recipes.scoring import score_class_maps, score_model
 from maskwright.structures import Batch
+from maskwright.training import Processes
 
 __all__ = ["InstanceTask", "Scores", "SemanticTask", "Task", "task_of"]
 
@@ -64,21 +65,24 @@ class InstanceTask(Task):
     Args:
         model: The model.
         run: The run's folder, where proposals of selective search are kept.
+        processes: Those that share the pictures to score.
     """
 
     decisive = "val/segm_AP"
 
-    def __init__(self, model: InstanceSegmenter, run: Path) -> None:
-        self._model, self._run = model, run
+    def __init__(self, model: InstanceSegmenter, run: Path, processes: Processes) -> None:
+        self._model, self._run, self._processes = model, run, processes
         keep_proposals(model, run)
 
     def score(self, dataset: Dataset) -> Metrics:
         """Return COCO's numbers of boxes, masks and boundaries."""
-        return score_model(Predictor(self._model), dataset)
+        return score_model(Predictor(self._model), dataset, processes=self._processes)
 
     def validate(self, dataset: Dataset) -> tuple[Metrics, dict[str, float]]:
         """Return the numbers of boxes and masks."""
-        metrics = score_model(Predictor(self._model), dataset, kinds=("bbox", "segm"))
+        metrics = score_model(
+            Predictor(self._model), dataset, kinds=("bbox", "segm"), processes=self._processes
+        )
         return metrics, {
             "val/bbox_AP": metrics["bbox"]["AP"],
             "val/segm_AP": metrics["segm"]["AP"],
@@ -112,12 +116,12 @@ class SemanticTask(Task):
 
     decisive = "val/mIoU"
 
-    def __init__(self, model: SemanticSegmenter) -> None:
-        self._model = model
+    def __init__(self, model: SemanticSegmenter, processes: Processes) -> None:
+        self._model, self._processes = model, processes
 
     def score(self, dataset: Dataset) -> SemanticMetrics:
         """Return mean IoU, pixel accuracy and the IoU of each class."""
-        return score_class_maps(Predictor(self._model), dataset)
+        return score_class_maps(Predictor(self._model), dataset, processes=self._processes)
 
     def validate(self, dataset: Dataset) -> tuple[SemanticMetrics, dict[str, float]]:
         """Return the same numbers; mean IoU and pixel accuracy are logged."""
@@ -125,10 +129,11 @@ class SemanticTask(Task):
         return metrics, {"val/mIoU": metrics.miou, "val/pixel_accuracy": metrics.pixel_accuracy}
 
 
-def task_of(model: Model, run: Path) -> Task:
-    """Return the task that the model is for, in the run of that folder."""
+def task_of(model: Model, run: Path, processes: Processes | None = None) -> Task:
+    """Return the task that the model is for, in the run of that folder, by these processes."""
+    processes = processes or Processes()
     match model:
         case InstanceSegmenter():
-            return InstanceTask(model, run)
+            return InstanceTask(model, run, processes)
         case SemanticSegmenter():
-            return SemanticTask(model)
+            return SemanticTask(model, processes)

@@ -6,9 +6,17 @@ from maskwright.training.backward import Backward, Forward, accumulate, total_lo
 from maskwright.training.display import StepDisplay, choose_display
 from maskwright.training.ema import EMA
 from maskwright.training.fit import Precision, StepReport, fit
+from maskwright.training.log_services import LogService, ServiceName, open_services
 from maskwright.training.logs import MetricsLog, report_values
 from maskwright.training.optimizer import OptimizerConfig, parameter_groups
 from maskwright.training.precision import available_cpus, choose_num_threads, choose_precision
+from maskwright.training.processes import (
+    Processes,
+    is_first_process,
+    join_processes,
+    num_processes,
+    num_restarts,
+)
 from maskwright.training.random_state import seed_everything
 from maskwright.training.run_folder import RunFolder
 from maskwright.training.schedules import (
@@ -26,12 +34,15 @@ __all__ = [
     "Backward",
     "Budget",
     "Forward",
+    "LogService",
     "MetricsLog",
     "OptimizerConfig",
     "Precision",
+    "Processes",
     "ResumePoint",
     "RunFolder",
     "Schedule",
+    "ServiceName",
     "StepDisplay",
     "StepReport",
     "Stopwatch",
@@ -41,7 +52,12 @@ __all__ = [
     "choose_num_threads",
     "choose_precision",
     "fit",
+    "is_first_process",
+    "join_processes",
     "load_state",
+    "num_processes",
+    "num_restarts",
+    "open_services",
     "over_budget",
     "parameter_groups",
     "report_values",

@@ -8,6 +8,7 @@ differs between plain training, accumulation and differentially private training
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import torch
@@ -32,7 +33,9 @@ def whole_batch(forward: Forward, batch: Batch) -> Losses:
     return losses
 
 
-def accumulate(num_pictures: int) -> Backward:
+def accumulate(
+    num_pictures: int, *, apart: Callable[[], AbstractContextManager[None]] = nullcontext
+) -> Backward:
     """Return a `Backward` that takes a batch `num_pictures` at a time, to save memory.
 
     Every piece keeps the padding of the batch and weighs as much as it has pictures, so that the
@@ -41,6 +44,8 @@ def accumulate(num_pictures: int) -> Backward:
 
     Args:
         num_pictures: The most pictures that go through the model at once, at least 1.
+        apart: Opens a block in which gradients are not exchanged between processes; every piece
+            but the last is done in one, so that a batch is exchanged once.
 
     Raises:
         ConfigError: `num_pictures` is less than 1.
@@ -50,10 +55,12 @@ def accumulate(num_pictures: int) -> Backward:
 
     def in_pieces(forward: Forward, batch: Batch) -> Losses:
         sums: Losses = {}
-        for piece in _pieces(batch, num_pictures):
+        pieces = list(_pieces(batch, num_pictures))
+        for number, piece in enumerate(pieces, start=1):
             share = len(piece) / len(batch)
-            weighted = {name: loss * share for name, loss in forward(piece).items()}
-            total_loss(weighted).backward()  # type: ignore[no-untyped-call]
+            with nullcontext() if number == len(pieces) else apart():
+                weighted = {name: loss * share for name, loss in forward(piece).items()}
+                total_loss(weighted).backward()  # type: ignore[no-untyped-call]
             for name, loss in weighted.items():
                 sums[name] = sums[name] + loss.detach() if name in sums else loss.detach()
         return sums

@@ -7,14 +7,14 @@ for report in fit(model, loader, optimizer, schedule, num_steps=1000, ema=ema):
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from maskwright.errors import TrainingError
 from maskwright.structures import Batch, Losses
@@ -67,6 +67,7 @@ def fit(
     clip_norm: float | None = None,
     precision: Precision = "fp32",
     device: torch.device | str = "cpu",
+    mean: Callable[[Tensor], Tensor] | None = None,
 ) -> Iterator[StepReport]:
     """Train, yielding a report after each step; nothing happens between two steps.
 
@@ -89,6 +90,8 @@ def fit(
         clip_norm: Gradients are scaled down to this Euclidean norm where theirs is larger.
         precision: "bf16" runs the forward pass under autocast; weights stay float32.
         device: Where the model is.
+        mean: Of several processes, makes the losses of this one the mean over all of them
+            (`Processes.mean`), so that all report, and refuse, the same numbers.
 
     Raises:
         TrainingError: A loss or a gradient is not finite (the message names the pictures; the
@@ -108,7 +111,7 @@ def fit(
         learning_rate = set_learning_rate(optimizer, schedule(step))
         model.train()
         optimizer.zero_grad(set_to_none=True)
-        losses = _as_floats(backward(forward, batch))
+        losses = _as_floats(backward(forward, batch), mean)
         _require_finite_losses(losses, batch, step)
         grad_norm = _clip(model, clip_norm, batch, step)
         optimizer.step()
@@ -151,10 +154,11 @@ def _draw_apart(batches: Iterable[Batch]) -> Iterator[Batch]:
         yield batch
 
 
-def _as_floats(losses: Losses) -> dict[str, float]:
+def _as_floats(losses: Losses, mean: Callable[[Tensor], Tensor] | None = None) -> dict[str, float]:
     # One transfer for all: every .item() would wait for the device.
-    values = torch.stack([loss.detach().float() for loss in losses.values()]).tolist()
-    return dict(zip(losses, values, strict=True))
+    values = torch.stack([loss.detach().float() for loss in losses.values()])
+    values = values if mean is None else mean(values)
+    return dict(zip(losses, values.tolist(), strict=True))
 
 
 def _require_end_wanted(step: int, num_steps: int | None) -> None:

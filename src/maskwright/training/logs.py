@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self, TextIO
 from maskwright.errors import TrainingError
 from maskwright.files import atomic_write
 from maskwright.training.fit import StepReport
+from maskwright.training.log_services import LogService
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -34,6 +35,7 @@ class MetricsLog:
     Args:
         csv_path: The file to start or to go on with.
         tensorboard: Folder for TensorBoard's event files; None writes none.
+        services: Who gets the same numbers.
         start_step: Steps done before; rows after it are removed, here and from TensorBoard's view.
 
     Raises:
@@ -46,10 +48,12 @@ class MetricsLog:
         *,
         tensorboard: str | os.PathLike[str] | None = None,
         start_step: int = 0,
+        services: Sequence[LogService] = (),
     ) -> None:
         self._path = Path(csv_path)
         self._columns: list[str] = []
         self._file = self._start(start_step, [])
+        self._services = services
         self._events: SummaryWriter | None = None
         if tensorboard is not None:
             # Costs a second: only where it is wanted.
@@ -72,6 +76,8 @@ class MetricsLog:
         with _explained(self._path):
             self._file.write(_line([str(step), *(row.get(name, "") for name in self._columns)]))
             self._file.flush()
+        for service in self._services:
+            service.write(step, values)
         if self._events is not None:
             for name, value in values.items():
                 if math.isfinite(value):
@@ -82,6 +88,8 @@ class MetricsLog:
         self._file.close()
         if self._events is not None:
             self._events.close()
+        for service in self._services:
+            service.close()
 
     def __enter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@
 
 RUN/config.json           everything the run was started with
 RUN/metrics.csv           losses and scores by step; the same for TensorBoard in RUN/tensorboard
+RUN/curves.png            the same as a picture
 RUN/best.safetensors      the model with the best validation score
 RUN/last.safetensors      the model of the last evaluation
 RUN/state.safetensors     what `--resume` needs
@@ -31,16 +32,21 @@ class RunFolder:
     """A run's folder, locked for this process until it is closed (or the process ends).
 
     Open one with `RunFolder.create` or `RunFolder.resume`, best in a `with` statement. Of several
-    processes of one distributed run, only the first opens it.
+    processes of one distributed run the first does so, the others `RunFolder.follow`.
     """
 
-    def __init__(self, path: Path, lock: LockFile) -> None:
+    def __init__(self, path: Path, lock: LockFile | None) -> None:
         self.path = path
         self._lock = lock
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str]) -> Self:
+    def create(cls, path: str | os.PathLike[str], *, is_restarted: bool = False) -> Self:
         """Make the folder, or take an empty one, for a new run.
+
+        Args:
+            path: The folder.
+            is_restarted: The same run was started before and died before its first state was
+                saved: what it left is removed.
 
         Raises:
             TrainingError: Something is in the folder already, it is in use by another process, or
@@ -54,6 +60,8 @@ class RunFolder:
                 f"the run folder {folder} cannot be made: {error}: choose another folder"
             ) from error
         lock = LockFile.acquire(folder / _LOCK, f"the run folder {folder}")
+        if is_restarted and not (folder / "state.safetensors").exists():
+            _empty(folder)
         if found := sorted(file.name for file in folder.iterdir() if file.name != _LOCK):
             lock.release()
             raise TrainingError(
@@ -80,6 +88,11 @@ class RunFolder:
             leftover.unlink()
         return cls(folder, lock)
 
+    @classmethod
+    def follow(cls, path: str | os.PathLike[str]) -> Self:
+        """Read from a folder that the first process of the run holds."""
+        return cls(Path(path), None)
+
     @property
     def config_path(self) -> Path:
         """Everything the run was started with, as JSON."""
@@ -94,6 +107,11 @@ class RunFolder:
     def tensorboard_path(self) -> Path:
         """The folder of TensorBoard's event files."""
         return self.path / "tensorboard"
+
+    @property
+    def curves_path(self) -> Path:
+        """Losses, learning rate and scores as a picture."""
+        return self.path / "curves.png"
 
     @property
     def best_path(self) -> Path:
@@ -159,18 +177,15 @@ class RunFolder:
 
     def discard(self) -> None:
         """Remove all that the run wrote, and the folder; what is left without a state is no use."""
-        for entry in self.path.iterdir():
-            if entry.is_dir():
-                shutil.rmtree(entry)
-            elif entry.name != _LOCK:
-                entry.unlink()
+        _empty(self.path)
         self.close()
         if not any(self.path.iterdir()):
             self.path.rmdir()
 
     def close(self) -> None:
         """Unlock the folder; harmless when repeated."""
-        self._lock.release()
+        if self._lock is not None:
+            self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -182,6 +197,14 @@ class RunFolder:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name != _LOCK:
+            entry.unlink()
 
 
 def _flat(value: Any, name: str = "") -> dict[str, Any]:

@@ -116,16 +116,22 @@ class Stopwatch:
 
     Args:
         carried_seconds: What earlier sessions of the run have used.
+        agree: Of several processes, gives all of them the first one's reading; they must then
+            read it equally often.
     """
 
-    def __init__(self, carried_seconds: float = 0.0) -> None:
+    def __init__(
+        self, carried_seconds: float = 0.0, agree: Callable[[float], float] | None = None
+    ) -> None:
         self._carried = carried_seconds
+        self._agree = agree
         self._started = monotonic()
 
     @property
     def seconds(self) -> float:
         """Seconds since the run began, not counting the time between sessions."""
-        return self._carried + monotonic() - self._started
+        seconds = self._carried + monotonic() - self._started
+        return seconds if self._agree is None else self._agree(seconds)
 
 
 def over_budget(shape: Shape, budget: Budget, stopwatch: Stopwatch) -> Schedule:

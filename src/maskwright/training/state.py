@@ -1,9 +1,10 @@
 """Everything a run needs to go on as if it had never stopped, in one safetensors file.
 
-Tensors: `model.<name>`, `optimizer.<parameter>.<slot>`, `ema.<name>`, `random.<source>`. The rest
-is JSON under the key `maskwright` of the header. Weights are in it too, not only in
-`last.safetensors`: with two files, a kill between them would pair weights and momentum of
-different steps. Nothing is pickled, so reading a state never runs code.
+Tensors: `model.<name>`, `optimizer.<parameter>.<slot>`, `ema.<name>`, `random.<source>`, and
+`random<rank>.<source>` of the other processes of a distributed run. The rest is JSON under the key
+`maskwright` of the header. Weights are in it too, not only in `last.safetensors`: with two files, a
+kill between them would pair weights and momentum of different steps. Nothing is pickled, so reading
+a state never runs code.
 """
 
 from __future__ import annotations
@@ -23,7 +24,12 @@ from torch import Tensor, nn
 from maskwright.errors import TrainingError
 from maskwright.files import atomic_write
 from maskwright.training.ema import EMA
-from maskwright.training.random_state import get_random_state, set_random_state
+from maskwright.training.processes import Processes
+from maskwright.training.random_state import (
+    get_random_state,
+    seed_everything,
+    set_random_state,
+)
 
 __all__ = ["ResumePoint", "load_state", "save_state"]
 
@@ -54,6 +60,7 @@ def save_state(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     ema: EMA | None = None,
+    processes: Processes | None = None,
 ) -> None:
     """Write the whole state of a run; the file is replaced at once or not at all.
 
@@ -65,22 +72,27 @@ def save_state(
         model: The bare model, not its DDP wrapper.
         optimizer: Built by `OptimizerConfig.build` (its groups know the parameters' names).
         ema: The moving average, if there is one.
+        processes: Those of a distributed run, each of which makes this call; the first writes.
 
     Raises:
         TrainingError: The file could not be written; an older one is still whole.
     """
-    random_tensors, random_numbers = get_random_state()
+    processes = processes or Processes()
+    random_states = processes.gather(get_random_state())
+    if not processes.is_first:
+        return
     tensors = {
         **_prefixed("model", model.state_dict()),
         **_prefixed("optimizer", _optimizer_tensors(optimizer)),
         **_prefixed("ema", {} if ema is None else ema.state_dict()),
-        **_prefixed("random", random_tensors),
     }
+    for rank, (random_tensors, _) in enumerate(random_states):
+        tensors |= _prefixed(_random(rank), random_tensors)
     header = {
         "format": _FORMAT,
         "point": asdict(point),
         "optimizer": type(optimizer).__name__,
-        "random": random_numbers,
+        **{_random(rank): numbers for rank, (_, numbers) in enumerate(random_states)},
     }
     try:
         with atomic_write(path) as partial:
@@ -98,16 +110,19 @@ def load_state(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     ema: EMA | None = None,
+    processes: Processes | None = None,
 ) -> ResumePoint:
     """Put model, optimiser, average and random states back; return where the run was.
 
     Everything is checked before anything is changed. Random states are set too: call this last,
-    just before `fit`.
+    just before `fit`. A process that the saved run did not have draws anew.
 
     Raises:
         TrainingError: The file is missing, damaged, of another version, or of another model,
             optimiser or kind of run.
     """
+    rank = processes.rank if processes is not None else 0
+    random = _random(rank)
     tensors, header = _read(Path(path))
     parts = {
         part: {
@@ -115,7 +130,7 @@ def load_state(
             for name, tensor in tensors.items()
             if name.startswith(f"{part}.")
         }
-        for part in ("model", "optimizer", "ema", "random")
+        for part in ("model", "optimizer", "ema", random)
     }
     _require_alike(parts["model"], model.state_dict(), f"the weights in {path}")
     if (ema is None) != (not parts["ema"]):
@@ -134,8 +149,16 @@ def load_state(
         ema.load_state_dict(parts["ema"])
     model.load_state_dict(parts["model"])
     optimizer.load_state_dict(optimizer_state)
-    set_random_state(parts["random"], header["random"])
-    return ResumePoint(**header["point"])
+    point = ResumePoint(**header["point"])
+    if random in header:
+        set_random_state(parts[random], header[random])
+    else:
+        seed_everything(hash((point.step, rank)) % 2**31)
+    return point
+
+
+def _random(rank: int) -> str:
+    return f"random{rank or ''}"
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

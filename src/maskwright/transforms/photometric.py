@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float64, Shaped
 
 __all__ = ["colour_matrix", "shift_colours"]
 
@@ -47,17 +47,20 @@ def colour_matrix(
 
 
 def shift_colours(
-    image: UInt8[np.ndarray, "h w 3"],
+    image: Shaped[np.ndarray, "h w c"],
     *,
     brightness: float = 1.0,
     contrast: float = 1.0,
     saturation: float = 1.0,
     hue: float = 0.0,
-) -> UInt8[np.ndarray, "h w 3"]:
+) -> Shaped[np.ndarray, "h w c"]:
     """Return the picture with its colours changed; values are rounded and clipped once.
 
+    Floats are neither rounded nor clipped. Other than three channels are no colours: they have
+    brightness and contrast, about the mean of each channel, and no saturation or hue.
+
     Args:
-        image: RGB.
+        image: RGB of 8 or 16 bits or float32; or any channels.
         brightness: See `colour_matrix`.
         contrast: See `colour_matrix`.
         saturation: See `colour_matrix`.
@@ -66,6 +69,8 @@ def shift_colours(
     >>> shift_colours(np.full((1, 1, 3), 100, np.uint8), brightness=1.5)
     array([[[150, 150, 150]]], dtype=uint8)
     """
+    if image.shape[2] != 3:
+        return _shift_values(image, brightness, contrast)
     matrix = colour_matrix(
         brightness=brightness,
         contrast=contrast,
@@ -75,3 +80,16 @@ def shift_colours(
     )
     shifted: np.ndarray = cv2.transform(image, matrix)
     return shifted
+
+
+def _shift_values(
+    image: Shaped[np.ndarray, "h w c"], brightness: float, contrast: float
+) -> Shaped[np.ndarray, "h w c"]:
+    mean = image.mean(axis=(0, 1), dtype=np.float64)
+    offset = ((1 - contrast) * brightness * mean).astype(np.float32)
+    shifted = image * np.float32(brightness * contrast) + offset
+    if image.dtype == np.float32:
+        return np.asarray(shifted, np.float32)
+    top = np.iinfo(image.dtype).max
+    limited: np.ndarray = np.rint(np.clip(shifted, 0, top)).astype(image.dtype)
+    return limited

@@ -1,12 +1,14 @@
-"""The one rule by which pictures are resized before a network."""
+"""The one rule by which pictures are resized before a network, and the resize by itself."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
-from maskwright.structures import Size
+from maskwright.structures import Sample, Size
+from maskwright.transforms.geometry import scale, warp_image, warp_instances
 
-__all__ = ["resized_size"]
+__all__ = ["resize_sample", "resized_size"]
 
 
 def resized_size(
@@ -36,3 +38,21 @@ def resized_size(
     height, width = image_size
     factor = min(short_side / min(height, width), long_side / max(height, width))
     return max(1, math.floor(height * factor)), max(1, math.floor(width * factor))
+
+
+def resize_sample(
+    sample: Sample, *, short_side: int, long_side: int, fixed_size: Size | None = None
+) -> Sample:
+    """Return the sample resized by the rule of `resized_size`, unchanged otherwise."""
+    height, width = sample.targets.image_size
+    size = resized_size(
+        (height, width), short_side=short_side, long_side=long_side, fixed_size=fixed_size
+    )
+    if size == (height, width):
+        return sample
+    matrix = scale(size[1] / width, size[0] / height)
+    return replace(
+        sample,
+        image=warp_image(sample.image, matrix, size),
+        targets=warp_instances(sample.targets, matrix, size),
+    )

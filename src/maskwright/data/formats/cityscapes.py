@@ -65,15 +65,20 @@ def read(source: Source, options: ReadOptions) -> Imported:
         ImageError: A map cannot be read.
     """
     top, below = source.path / _PICTURES, source.path / _MAPS
+    part = top if options.split is None else top / options.split
+    if not part.is_dir():
+        known = ", ".join(sorted(entry.name for entry in top.iterdir() if entry.is_dir()))
+        raise AnnotationError(f"{source.path}: has no part {options.split!r}; it has {known}")
     names = _classes(source.path / _TABLE)
     ids = sorted(names)
     collector = Collector(
         source.path,
         crowd=options.crowd,
+        faults=options.faults,
         class_names=[names[i] for i in ids],
         category_ids=ids,
     )
-    for picture in pictures_below(top):
+    for picture in pictures_below(part):
         name = picture.relative_to(top)
         stem = name.stem.removesuffix(f"_{_PICTURES}")
         path = below / name.parent / f"{stem}_{_MAPS}_instanceIds.png"
@@ -103,7 +108,7 @@ def write(dataset: Dataset, folder: Path, log: ExportLog) -> None:
     maps.mkdir(parents=True)
     for full in pictures_of(dataset, log):
         picture = without_overlaps(full, log)
-        stem, suffix = picture.stem, Path(picture.name).suffix
+        stem, suffix = picture.stem, Path(picture.file_name).suffix
         target = folder / _PICTURES / "all" / "pictures" / f"{stem}_{_PICTURES}{suffix}"
         picture.copy_picture(target, log)
         values, kept = _values(picture, ids, log)

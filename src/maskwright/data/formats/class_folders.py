@@ -33,7 +33,7 @@ def read(source: Source, options: ReadOptions) -> Imported:
     Raises:
         ImageError: A mask cannot be read or is in colour.
     """
-    collector = Collector(source.path, crowd=options.crowd)
+    collector = Collector(source.path, crowd=options.crowd, faults=options.faults)
     for name in sorted(source.folders):
         for picture, mask in _pairs(source.path / name):
             pixels = binary_pixels(mask).astype(np.uint8)

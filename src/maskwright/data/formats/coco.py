@@ -14,6 +14,7 @@ from maskwright.data.coco import read_coco
 from maskwright.data.dataset import Dataset
 from maskwright.data.formats.contract import Imported, ReadOptions, Source
 from maskwright.data.formats.export import ExportLog, PictureObjects, file_stems, pictures_of
+from maskwright.data.images import split_page
 from maskwright.data.json_pieces import JsonList, sketch_of
 from maskwright.errors import DataError
 from maskwright.files import atomic_write
@@ -55,7 +56,10 @@ def read(source: Source, options: ReadOptions) -> Imported:
         path,
         kind="coco",
         crowd=options.crowd,
-        read=lambda: read_coco(path, crowd=options.crowd, content=source.json),
+        faults=options.faults,
+        read=lambda: read_coco(
+            path, crowd=options.crowd, content=source.json, faults=options.faults
+        ),
         sketch=lambda: sketch_of(source.json),
     )
     return Imported(index, report, None, path)
@@ -93,7 +97,8 @@ def copy_pictures(dataset: Dataset, folder: Path, log: ExportLog) -> None:
 
 def _names(dataset: Dataset) -> list[str]:
     stems = file_stems(dataset.file_names)
-    return [stem + Path(name).suffix for stem, name in zip(stems, dataset.file_names, strict=True)]
+    suffixes = [split_page(name)[0].suffix for name in dataset.file_names]
+    return [stem + suffix for stem, suffix in zip(stems, suffixes, strict=True)]
 
 
 def picture_entry(picture: PictureObjects) -> dict[str, object]:

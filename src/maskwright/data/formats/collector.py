@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import numpy as np
 
 from maskwright.data.builder import IndexBuilder
 from maskwright.data.coco_objects import CrowdRule, note_crowds
-from maskwright.data.images import read_image_header
+from maskwright.data.faults import FaultError, FaultLog
 from maskwright.data.index import AnnotationIndex
 from maskwright.data.names import leads_outside
 from maskwright.data.report import ImportReport, ImportReportBuilder
-from maskwright.errors import AnnotationError, ConfigError, MaskError
+from maskwright.data.stored_pictures import look_at_picture
+from maskwright.errors import AnnotationError, ConfigError, DataError, MaskError
 from maskwright.masks import Masks
 
 __all__ = ["Collector", "picture_size"]
@@ -34,6 +36,7 @@ class Collector:
             object of another class is an error then. None takes the names as they come, in
             alphabetical order.
         category_ids: The format's own ids of `class_names`, unique; None counts from 1.
+        faults: Gets objects whose geometry would be an error, and they are left out; None raises.
 
     Attributes:
         report: Gets what is changed, dropped or worth a note.
@@ -50,6 +53,7 @@ class Collector:
         crowd: CrowdRule,
         class_names: Sequence[str] | None = None,
         category_ids: Sequence[int] | None = None,
+        faults: FaultLog | None = None,
     ) -> None:
         if crowd not in ("ignore", "object", "drop"):
             raise ConfigError(f'crowd must be "ignore", "object" or "drop", got {crowd!r}')
@@ -61,6 +65,7 @@ class Collector:
         self.source = source
         self.report = ImportReportBuilder()
         self._crowd = crowd
+        self._faults = faults
         self._is_closed = class_names is not None
         self._labels = {name: label for label, name in enumerate(class_names or ())}
         self._category_ids = category_ids
@@ -114,6 +119,23 @@ class Collector:
         }
         self._add(image, class_name, is_crowd, code)
 
+    @contextmanager
+    def entry(self, image: int | None = None) -> Iterator[None]:
+        """Read one entry: where faults are collected, one that is refused is left out.
+
+        Args:
+            image: Position of its picture, where that is known.
+        """
+        try:
+            yield
+        except DataError as error:
+            if self._faults is None:
+                raise
+            picture = "" if image is None else self.name_of(image)
+            problem = str(error).removeprefix(f"{self.source}: ")
+            kind = error.kind if isinstance(error, FaultError) else "entry-broken"
+            self._faults.add(kind, problem, picture=picture)
+
     def dropped(self, reason: str, image: int) -> None:
         """Count an entry of a picture that no object was made of."""
         self._images_with_objects.add(image)
@@ -144,7 +166,7 @@ class Collector:
         names = list(self._labels) if self._is_closed else sorted(self._labels)
         new_label = np.array([names.index(name) for name in self._labels], np.int64)
         note_crowds(self.report, list(self._labels), self._num_objects, self._num_crowd)
-        index = self._builder.build(self.report)
+        index = self._builder.build(self.report, self._faults)
         index = replace(
             index,
             class_names=tuple(names),
@@ -204,5 +226,5 @@ def picture_size(path: Path) -> tuple[int, int]:
     Raises:
         ImageError: It cannot be read.
     """
-    (height, width), orientation = read_image_header(path)
-    return (width, height) if orientation >= 5 else (height, width)
+    stored = look_at_picture(path)
+    return stored.size[::-1] if stored.orientation >= 5 else stored.size

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from maskwright.data.cache import cached_sketch
 from maskwright.data.coco_objects import CrowdRule
 from maskwright.data.dataset import Dataset
+from maskwright.data.faults import FaultLog
 from maskwright.data.formats.export import ExportLog
 from maskwright.data.formats.json_files import try_json
 from maskwright.data.index import AnnotationIndex
@@ -88,10 +89,17 @@ class ReadOptions:
     Args:
         crowd: The rule for objects marked as a crowd.
         images: The folder of the pictures, where the user named it.
+        faults: Gets objects that would be errors, and they are left out; None raises. Only
+            what a reader can leave out is collected: it still raises where it cannot go on.
+        follow_links: Whether links may lead out of the dataset's folder.
+        split: The part to read of a format that names parts; None reads all.
     """
 
     crowd: CrowdRule = "ignore"
     images: Path | None = None
+    faults: FaultLog | None = None
+    follow_links: bool = False
+    split: str | None = None
 
 
 class Imported(NamedTuple):
@@ -122,6 +130,7 @@ class DataFormat:
         read: Reads it; raises a DataError that names the file and the entry.
         write: Writes a dataset into an empty folder and logs what the format cannot hold; None
             if the format is only read.
+        has_splits: Whether it names parts such as train and val.
     """
 
     name: str
@@ -129,3 +138,4 @@ class DataFormat:
     sniff: Callable[[Source], bool]
     read: Callable[[Source, ReadOptions], Imported]
     write: Callable[[Dataset, Path, ExportLog], None] | None = None
+    has_splits: bool = False

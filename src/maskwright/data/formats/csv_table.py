@@ -45,7 +45,7 @@ def read(source: Source, options: ReadOptions) -> Imported:
     """
     path = _csv_file(source) or source.path
     folder = options.images or _picture_folder(path)
-    collector = Collector(path, crowd=options.crowd)
+    collector = Collector(path, crowd=options.crowd, faults=options.faults)
     images: dict[str, int] = {}
     header, rows = _rows(path)
     is_kaggle = set(header) >= _KAGGLE
@@ -56,13 +56,15 @@ def read(source: Source, options: ReadOptions) -> Imported:
         )
     for number, row in enumerate(rows, 2):
         where = f"{path}, line {number}"
-        if len(row) != len(header):
-            raise AnnotationError(f"{where}: {len(row)} fields, the head has {len(header)}")
-        fields = dict(zip(header, row, strict=True))
-        name = fields["ImageId"] if is_kaggle else fields["image"]
-        if name not in images:
-            images[name] = _add_image(name, fields, folder, collector, where)
-        _read_line(fields, images[name], collector, where)
+        with collector.entry():
+            if len(row) != len(header):
+                raise AnnotationError(f"{where}: {len(row)} fields, the head has {len(header)}")
+            fields = dict(zip(header, row, strict=True))
+            name = fields["ImageId"] if is_kaggle else fields["image"]
+            if name not in images:
+                images[name] = _add_image(name, fields, folder, collector, where)
+            with collector.entry(images[name]):
+                _read_line(fields, images[name], collector, where)
     return Imported(*collector.finish(), folder if is_kaggle else options.images, path)
 
 

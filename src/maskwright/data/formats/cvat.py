@@ -48,7 +48,10 @@ def read(source: Source, options: ReadOptions) -> Imported:
         raise AnnotationError(f"{path}: holds video tracks; export it as 'CVAT for images'")
     listed = [e.text or "" for e in root.iterfind("meta//labels/label/name")]
     collector = Collector(
-        path, crowd=options.crowd, class_names=list(dict.fromkeys(listed)) or None
+        path,
+        crowd=options.crowd,
+        faults=options.faults,
+        class_names=list(dict.fromkeys(listed)) or None,
     )
     for place, element in enumerate(root.iter("image")):
         where = f"{path}: image {place}"
@@ -129,16 +132,21 @@ def _read_shapes(element: Element, image: int, where: str, collector: Collector)
             key = place if group == "0" else (group, shape.get("label"))
             groups.setdefault(key, []).append(shape)
     for shapes in groups.values():
-        size = collector.size_of(image)
-        masks = [_mask(shape, size, where) for shape in shapes]
-        label = shapes[0].get("label", "")
-        crowd = any(_is_crowd(shape) for shape in shapes)
-        rings = [ring for ring in masks if isinstance(ring, list)]
-        if len(rings) == len(masks):
-            collector.add_polygons(image, label, rings, is_crowd=crowd)
-            continue
-        drawn = [Masks.from_polygons([[m]], size) if isinstance(m, list) else m for m in masks]
-        collector.add_mask(image, label, Masks.concatenate(drawn).union(), is_crowd=crowd)
+        with collector.entry(image):
+            _read_object(shapes, image, where, collector)
+
+
+def _read_object(shapes: list[Element], image: int, where: str, collector: Collector) -> None:
+    size = collector.size_of(image)
+    masks = [_mask(shape, size, where) for shape in shapes]
+    label = shapes[0].get("label", "")
+    crowd = any(_is_crowd(shape) for shape in shapes)
+    rings = [ring for ring in masks if isinstance(ring, list)]
+    if len(rings) == len(masks):
+        collector.add_polygons(image, label, rings, is_crowd=crowd)
+        return
+    drawn = [Masks.from_polygons([[m]], size) if isinstance(m, list) else m for m in masks]
+    collector.add_mask(image, label, Masks.concatenate(drawn).union(), is_crowd=crowd)
 
 
 def _is_crowd(shape: Element) -> bool:

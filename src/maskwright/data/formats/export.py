@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,9 +14,11 @@ from urllib.parse import quote
 import numpy as np
 
 from maskwright.data.dataset import Dataset
-from maskwright.data.images import is_turned_by_exif, read_image_header
+from maskwright.data.images import is_turned_by_exif, split_page
 from maskwright.data.report import Finding, ImportReportBuilder
-from maskwright.data.saving import save_image
+from maskwright.data.saving import save_image, save_stored
+from maskwright.data.stored_pictures import look_at_picture, read_stored
+from maskwright.errors import DataError
 from maskwright.masks import Masks
 
 if TYPE_CHECKING:
@@ -27,7 +30,9 @@ __all__ = [
     "PictureObjects",
     "file_stems",
     "folder_name",
+    "link",
     "pictures_of",
+    "place_picture",
     "without_overlaps",
 ]
 
@@ -93,8 +98,13 @@ class ExportReport:
 
 @dataclass
 class ExportLog:
-    """Collects what a writer changes or drops, and by how much."""
+    """Collects what a writer changes or drops, and by how much.
 
+    Args:
+        links_pictures: Put symbolic links to the picture files where copies would be.
+    """
+
+    links_pictures: bool = False
     _report: ImportReportBuilder = field(default_factory=ImportReportBuilder)
     _overlaps: dict[str, list[float]] = field(default_factory=dict)
 
@@ -156,7 +166,7 @@ class PictureObjects:
     @property
     def file_name(self) -> str:
         """Return the stem with the suffix of the picture."""
-        return self.stem + os.path.splitext(self.name)[1]
+        return self.stem + split_page(self.name)[0].suffix
 
     def where(self, k: int) -> str:
         """Name object `k` in a report."""
@@ -187,14 +197,55 @@ class PictureObjects:
             ImageError: It cannot be read.
             OSError: It cannot be written.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        source = self.dataset.image_path(self.position)
-        stored_size, orientation = read_image_header(source)
-        if orientation != 1 and not is_turned_by_exif(stored_size, orientation, self.size):
-            log.changed_picture("saved anew without the EXIF turn its objects ignore", self.name)
-            save_image(path, self.dataset.image(self.position))
+        place_picture(self.dataset, self.position, path, log)
+
+
+def place_picture(dataset: Dataset, position: int, path: Path, log: ExportLog) -> None:
+    """Copy or link the file of a picture, as the log says; see `PictureObjects.copy_picture`.
+
+    Raises:
+        DataError: Links cannot be made here.
+        ImageError: The picture cannot be read.
+        OSError: It cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    source = dataset.image_path(position)
+    stored = look_at_picture(source)
+    height, width = dataset.sizes[position].tolist()
+    name = dataset.file_names[position]
+    if split_page(source)[1] is not None:
+        log.changed_picture("a page of a stack saved as a picture of its own", name)
+        save_stored(path, read_stored(source, expected_size=(height, width)))
+    elif stored.orientation != 1 and not is_turned_by_exif(
+        stored.size, stored.orientation, (height, width)
+    ):
+        log.changed_picture("saved anew without the EXIF turn its objects ignore", name)
+        save_image(path, dataset.image(position))
+    elif log.links_pictures:
+        link(path, source)
+    else:
+        shutil.copyfile(source, path)
+
+
+def link(path: Path, target: Path) -> None:
+    """Let `path` be another name of a picture, or a link to a folder of pictures.
+
+    A picture is linked hard: such a link leads nowhere, so whoever opens the dataset need not be
+    told to follow it.
+
+    Raises:
+        DataError: The system or the disk allows no links here.
+    """
+    try:
+        if target.is_dir():
+            path.symlink_to(target.resolve(), target_is_directory=True)
         else:
-            shutil.copyfile(source, path)
+            os.link(target.resolve(), path)
+    except OSError as error:
+        raise DataError(
+            f"{path}: pictures cannot be linked here ({error.strerror}): ask for copies "
+            "(--copy, copy=True)"
+        ) from error
 
 
 def pictures_of(dataset: Dataset, log: ExportLog) -> Iterator[PictureObjects]:
@@ -228,14 +279,13 @@ def file_stems(names: tuple[str, ...]) -> list[str]:
     >>> file_stems(("a/x.png", "b.jpg", "b.png"))
     ['a_x', 'b_jpg', 'b_png']
     """
+    names = tuple(_page_as_file(name) for name in names)
     own = [os.path.splitext(name.replace("\\", "/").rpartition("/")[2])[0] for name in names]
     if len(set(own)) == len(own):
         return own
     flat = [name.replace("\\", "/").removeprefix("./").replace("/", "_") for name in names]
     stems = [os.path.splitext(name)[0] for name in flat]
-    clashing = (
-        {stem for stem in stems if stems.count(stem) > 1} if len(set(stems)) < len(stems) else set()
-    )
+    clashing = {stem for stem, count in Counter(stems).items() if count > 1}
     taken: set[str] = set()
     result = []
     for name, stem in zip(flat, stems, strict=True):
@@ -245,6 +295,12 @@ def file_stems(names: tuple[str, ...]) -> list[str]:
         taken.add(wanted)
         result.append(wanted)
     return result
+
+
+def _page_as_file(name: str) -> str:
+    """Return "a-3.tif" for "a.tif[3]", other names as they are."""
+    path, page = split_page(name)
+    return name if page is None else path.with_stem(f"{path.stem}-{page}").as_posix()
 
 
 def folder_name(class_name: str) -> str:

@@ -47,7 +47,7 @@ def read(source: Source, options: ReadOptions) -> Imported:
         ImageError: A raster cannot be read.
     """
     folder = options.images or (source.path if source.is_folder else source.path.parent)
-    collector = Collector(source.path, crowd=options.crowd)
+    collector = Collector(source.path, crowd=options.crowd, faults=options.faults)
     for path in source.files(".geojson"):
         raster = _raster(folder, path)
         size = picture_size(raster)

@@ -64,7 +64,7 @@ def read(source: Source, options: ReadOptions) -> Imported:
             (p, m, m.relative_to(below).as_posix()) for p, m in zip(pictures, names, strict=True)
         ]
     table = _read_table(source.path / _TABLE)
-    collector = Collector(source.path, crowd=options.crowd)
+    collector = Collector(source.path, crowd=options.crowd, faults=options.faults)
     for picture, label_map, name in pairs:
         masks, values = Masks.from_label_map(read_label_image(label_map))
         image = collector.add_image(picture.relative_to(top).as_posix(), masks.image_size)

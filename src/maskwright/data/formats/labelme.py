@@ -13,6 +13,7 @@ import binascii
 import io
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def read(source: Source, options: ReadOptions) -> Imported:
     """
     root = source.path if source.is_folder else source.path.parent
     files = sorted(source.path.rglob("*.json")) if source.is_folder else [source.path]
-    collector = Collector(source.path, crowd=options.crowd)
+    collector = Collector(source.path, crowd=options.crowd, faults=options.faults)
     for path in files:
         document = Entry(load_json(path), str(path))
         name = _picture_name(document, path.parent, root, options)
@@ -120,12 +121,13 @@ def _picture_name(document: Entry, here: Path, root: Path, options: ReadOptions)
         raise document.fault(f"imagePath is {stated!r:.60}, wanted a file name")
     if options.images is not None:
         return stated.rpartition("/")[2] if leads_outside(stated) else stated
-    try:
-        return (here / stated).resolve().relative_to(root.resolve()).as_posix()
-    except (ValueError, OSError):
+    # By the words alone: a link in the folder may lead to its picture elsewhere.
+    name = os.path.relpath(os.path.join(here, stated), root).replace(os.sep, "/")
+    if leads_outside(name):
         raise document.fault(
             f"imagePath {stated!r} leads out of {root}: name the pictures' folder with images="
-        ) from None
+        )
+    return name
 
 
 def _read_shapes(document: Entry, image: int, collector: Collector) -> None:
@@ -137,23 +139,27 @@ def _read_shapes(document: Entry, image: int, collector: Collector) -> None:
             raise shape.fault(f'"group_id" is {group!r:.60}, wanted a number')
         key = place if group is None else (group, shape.text("label"))
         groups.setdefault(key, []).append(shape)
-    size = collector.size_of(image)
     for shapes in groups.values():
-        parts = [part for part in (_read_shape(shape, size) for shape in shapes) if part]
-        if not parts:
-            kind = shapes[0].get("shape_type")
-            collector.dropped(f"a shape without area ({kind})", image)
-            continue
-        label = shapes[0].text("label")
-        crowd = any(_is_crowd(shape) for shape in shapes)
-        if all(isinstance(part, list) for part in parts):
-            collector.add_polygons(image, label, parts, is_crowd=crowd)  # type: ignore[arg-type]
-            continue
-        masks = [
-            Masks.from_polygons([[part]], size) if isinstance(part, list) else part
-            for part in parts
-        ]
-        collector.add_mask(image, label, Masks.concatenate(masks).union(), is_crowd=crowd)
+        with collector.entry(image):
+            _read_object(shapes, image, collector)
+
+
+def _read_object(shapes: list[Entry], image: int, collector: Collector) -> None:
+    size = collector.size_of(image)
+    parts = [part for part in (_read_shape(shape, size) for shape in shapes) if part]
+    if not parts:
+        kind = shapes[0].get("shape_type")
+        collector.dropped(f"a shape without area ({kind})", image)
+        return
+    label = shapes[0].text("label")
+    crowd = any(_is_crowd(shape) for shape in shapes)
+    if all(isinstance(part, list) for part in parts):
+        collector.add_polygons(image, label, parts, is_crowd=crowd)  # type: ignore[arg-type]
+        return
+    masks = [
+        Masks.from_polygons([[part]], size) if isinstance(part, list) else part for part in parts
+    ]
+    collector.add_mask(image, label, Masks.concatenate(masks).union(), is_crowd=crowd)
 
 
 def _is_crowd(shape: Entry) -> bool:

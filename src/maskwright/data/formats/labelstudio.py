@@ -51,7 +51,7 @@ def read(source: Source, options: ReadOptions) -> Imported:
     tasks = load_json(path)
     if not isinstance(tasks, list):
         raise AnnotationError(f"{path}: wanted a list of tasks")
-    collector = Collector(path, crowd=options.crowd)
+    collector = Collector(path, crowd=options.crowd, faults=options.faults)
     folder = options.images or _picture_folder(path)
     for place, value in enumerate(tasks):
         task = Entry(value, f"{path}: task {place}")
@@ -134,25 +134,31 @@ def _regions(task: Entry) -> list[Entry]:
 
 
 def _read_regions(regions: list[Entry], image: int, collector: Collector) -> None:
-    size = collector.size_of(image)
     ids = {str(region.get("id")) for region in regions if "id" in region}
     groups: dict[str, list[Entry]] = {}
     for place, region in enumerate(regions):
-        if region.get("type") not in _KINDS:
-            collector.dropped(f"a region without area ({region.get('type')!s:.40})", image)
+        kind = region.get("type")
+        if not isinstance(kind, str) or kind not in _KINDS:
+            collector.dropped(f"a region without area ({kind!s:.40})", image)
             continue
         parent = str(region.get("parentID"))
         own = str(region.get("id")) if "id" in region else f"region {place}"
         groups.setdefault(parent if parent in ids else own, []).append(region)
     for members in groups.values():
-        masks = [_mask(region, size) for region in members]
-        name, is_crowd = _class_name(members[0]), any(_is_crowd(r) for r in members)
-        rings = [ring for ring in masks if isinstance(ring, list)]
-        if len(rings) == len(masks):
-            collector.add_polygons(image, name, rings, is_crowd=is_crowd)
-            continue
-        drawn = [Masks.from_polygons([[m]], size) if isinstance(m, list) else m for m in masks]
-        collector.add_mask(image, name, Masks.concatenate(drawn).union(), is_crowd=is_crowd)
+        with collector.entry(image):
+            _read_object(members, image, collector)
+
+
+def _read_object(members: list[Entry], image: int, collector: Collector) -> None:
+    size = collector.size_of(image)
+    masks = [_mask(region, size) for region in members]
+    name, is_crowd = _class_name(members[0]), any(_is_crowd(r) for r in members)
+    rings = [ring for ring in masks if isinstance(ring, list)]
+    if len(rings) == len(masks):
+        collector.add_polygons(image, name, rings, is_crowd=is_crowd)
+        return
+    drawn = [Masks.from_polygons([[m]], size) if isinstance(m, list) else m for m in masks]
+    collector.add_mask(image, name, Masks.concatenate(drawn).union(), is_crowd=is_crowd)
 
 
 def _is_crowd(region: Entry) -> bool:

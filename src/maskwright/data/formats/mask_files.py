@@ -41,7 +41,7 @@ def read(source: Source, options: ReadOptions) -> Imported:
         AnnotationError: A folder without images, with several, or a mask of another size.
         ImageError: A file cannot be read.
     """
-    collector = Collector(source.path, crowd=options.crowd)
+    collector = Collector(source.path, crowd=options.crowd, faults=options.faults)
     for name in sorted(source.folders):
         folder = source.path / name
         pictures = pictures_below(folder / "images")

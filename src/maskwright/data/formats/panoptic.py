@@ -38,6 +38,7 @@ def read(source: Source, options: ReadOptions) -> Imported:
     collector = Collector(
         path,
         crowd=options.crowd,
+        faults=options.faults,
         class_names=[names[i] for i in sorted(things)],
         category_ids=sorted(things),
     )

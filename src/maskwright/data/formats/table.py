@@ -25,7 +25,7 @@ from maskwright.errors import ConfigError, DataError, nearest_name
 __all__ = ["FORMATS", "find_format", "format_named"]
 
 
-def _both(name: str, title: str, module: object) -> DataFormat:
+def _both(name: str, title: str, module: object, *, has_splits: bool = False) -> DataFormat:
     read_only = _only(name, title, module)
     return DataFormat(
         name=name,
@@ -33,6 +33,7 @@ def _both(name: str, title: str, module: object) -> DataFormat:
         sniff=read_only.sniff,
         read=read_only.read,
         write=module.write,  # type: ignore[attr-defined]
+        has_splits=has_splits,
     )
 
 
@@ -49,10 +50,10 @@ FORMATS = (
     _both("coco", "COCO json", coco),
     _both("lvis", "LVIS json", lvis),
     _only("panoptic", "COCO panoptic json and maps", panoptic),
-    _both("yolo", "YOLO-seg texts and data.yaml", yolo),
+    _both("yolo", "YOLO-seg texts and data.yaml", yolo, has_splits=True),
     _both("labelme", "LabelMe json per picture", labelme),
     _both("voc", "Pascal VOC xml and object maps", voc),
-    _both("cityscapes", "Cityscapes instance maps", cityscapes),
+    _both("cityscapes", "Cityscapes instance maps", cityscapes, has_splits=True),
     _both("cvat", "CVAT for images xml", cvat),
     _both("labelstudio", "Label Studio json", labelstudio),
     _both("via", "VGG Image Annotator json", via),

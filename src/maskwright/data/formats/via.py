@@ -51,7 +51,7 @@ def read(source: Source, options: ReadOptions) -> Imported:
     content = Entry(load_json(path), str(path))
     if "_via_img_metadata" in content:
         content = content.entry("_via_img_metadata")
-    collector = Collector(path, crowd=options.crowd)
+    collector = Collector(path, crowd=options.crowd, faults=options.faults)
     folder = options.images or _picture_folder(path)
     for key in content.value:
         entry = content.entry(key)
@@ -60,7 +60,8 @@ def read(source: Source, options: ReadOptions) -> Imported:
             raise entry.fault(f"picture {name!r} leads out of the picture folder")
         image = collector.add_image(name, picture_size(folder / name))
         for region in _regions(entry):
-            _read_region(region, image, collector)
+            with collector.entry(image):
+                _read_region(region, image, collector)
     return Imported(*collector.finish(), folder, path)
 
 

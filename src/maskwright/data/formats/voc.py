@@ -49,7 +49,7 @@ def read(source: Source, options: ReadOptions) -> Imported:
         ImageError: A map cannot be read.
     """
     root = source.path
-    collector = Collector(root, crowd=options.crowd)
+    collector = Collector(root, crowd=options.crowd, faults=options.faults)
     with_maps = {path.stem for path in (root / "SegmentationObject").glob("*.png")}
     for path in sorted((root / "Annotations").glob("*.xml")):
         tree = load_xml(path)

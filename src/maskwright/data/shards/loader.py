@@ -16,7 +16,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from maskwright.data.loader import Transform, make_transform, pack, start_worker, unpack
+from maskwright.data.loader import pack, start_worker, unpack
+from maskwright.data.pixel_format import PixelFormat
+from maskwright.data.sample_reader import MixingTransform, UserTransform, choose_transform
 from maskwright.data.shards.order import Member, lane_order
 from maskwright.data.shards.reading import (
     RawSample,
@@ -26,12 +28,12 @@ from maskwright.data.shards.reading import (
     read_shard,
 )
 from maskwright.errors import ConfigError, DataError, MaskwrightError
-from maskwright.structures import Batch, Size
-from maskwright.transforms import Augmentation
+from maskwright.structures import Batch, Sample, Size
+from maskwright.transforms import Augmentation, Transform
 
 __all__ = ["ShardLoader"]
 
-_SAMPLE = 4  # a last word of seeds, see `maskwright.data.loader`
+_SAMPLE, _BEFORE = 4, 5  # last words of seeds, see `maskwright.data.sample_reader`
 
 
 @final
@@ -44,8 +46,10 @@ class ShardLoader:
         short_side: As for `Loader`.
         long_side: As for `Loader`.
         fixed_size: As for `Loader`.
-        augmentation: As for `Loader`.
+        augmentation: As for `Loader`, but nothing that mixes pictures: none is at hand but the one.
         transform: As for `Loader`.
+        before_resize: As for `Loader`.
+        pixels: How pictures are read, see `maskwright.data.PixelFormat`; None for RGB of 8 bits.
         seed: Decides order and augmentation.
         num_workers: Processes that read ahead; the lanes of a rank must be a multiple of it.
         lanes: Streams, a multiple of `world_size`, at most one per shard. Batches depend on it.
@@ -72,6 +76,8 @@ class ShardLoader:
         fixed_size: Size | None = None,
         augmentation: Augmentation | None = None,
         transform: Transform | None = None,
+        before_resize: Transform | None = None,
+        pixels: PixelFormat | None = None,
         seed: int = 0,
         num_workers: int = 0,
         lanes: int = 4,
@@ -95,6 +101,13 @@ class ShardLoader:
                 f"lanes must be a multiple of world_size x num_workers = {world_size} x "
                 f"{max(1, num_workers)}, got {lanes}"
             )
+        if transform is not None and augmentation is not None:
+            raise ConfigError("transform takes the place of augmentation: give one of them")
+        if augmentation is not None and augmentation.mixes:
+            raise ConfigError(
+                "mosaic, copy-paste and mixup need any picture at any time, shards are read in "
+                "sequence: set their probability to 0, or train from files with Loader"
+            )
         self.shards = open_shards(url, tries=tries)
         if len(self.shards.names) < lanes:
             raise DataError(
@@ -103,7 +116,15 @@ class ShardLoader:
             )
         self._batches = _LaneBatches(
             self.shards,
-            transform or make_transform(augmentation, short_side, long_side, fixed_size),
+            choose_transform(
+                transform,
+                augmentation,
+                short_side=short_side,
+                long_side=long_side,
+                fixed_size=fixed_size,
+            ),
+            before_resize=before_resize,
+            pixels=pixels,
             lanes=[lane for lane in range(lanes) if lane % world_size == rank],
             num_lanes=lanes,
             batch_size=batch_size,
@@ -142,8 +163,10 @@ class _LaneBatches(IterableDataset):
     def __init__(
         self,
         shards: ShardSet,
-        transform: Transform,
+        transform: MixingTransform,
         *,
+        before_resize: Transform | None,
+        pixels: PixelFormat | None,
         lanes: list[int],
         num_lanes: int,
         batch_size: int,
@@ -154,6 +177,8 @@ class _LaneBatches(IterableDataset):
     ) -> None:
         self._shards = shards
         self._transform = transform
+        self._before_resize = None if before_resize is None else UserTransform(before_resize)
+        self._pixels = pixels
         self._lanes = lanes
         self._num_lanes = num_lanes
         self._batch_size = batch_size
@@ -201,12 +226,17 @@ class _LaneBatches(IterableDataset):
                 )
                 raws = _in_order(self._shards, order, members[place:], self._tries)
                 for member, raw in zip(members[place:], raws, strict=True):
-                    sample = decode_sample(self._shards, raw)
-                    rng = np.random.default_rng((self._seed, epoch, *member, _SAMPLE))
-                    yield self._transform(sample, rng), sample.targets.image_size
+                    sample = decode_sample(self._shards, raw, pixels=self._pixels)
+                    changed = self._transformed(sample, (self._seed, epoch, *member))
+                    yield changed, sample.targets.image_size
                 epoch, place = epoch + 1, 0
         except MaskwrightError as error:
             yield error
+
+    def _transformed(self, sample: Sample, words: tuple[int, ...]) -> Sample:
+        if self._before_resize is not None:
+            sample = self._before_resize(sample, np.random.default_rng((*words, _BEFORE)))
+        return self._transform(sample, np.random.default_rng((*words, _SAMPLE)), partner=None)
 
 
 def _in_order(

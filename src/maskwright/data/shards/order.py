@@ -11,7 +11,7 @@ __all__ = ["Member", "lane_order"]
 Member = tuple[int, int]
 """Number of the shard, and place of the sample in it."""
 
-_ORDER = 3  # a last word of seeds, beside those of `maskwright.data.loader` and `stream`
+_ORDER = 6  # a last word of seeds, see `maskwright.data.sample_reader`
 
 
 def lane_order(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from maskwright.data.images import read_image
+from maskwright.data.pixel_format import PixelFormat, read_picture
 from maskwright.data.shards.storage import ShardFile, read_all
 from maskwright.data.shards.writing import INDEX, VERSION
 from maskwright.errors import DataError, ImageError, MaskError
@@ -108,8 +108,8 @@ def read_shard(shards: ShardSet, number: int, *, tries: int = 5) -> Iterator[Raw
         raise DataError(f"{url}: {count} samples, the index says {shards.counts[number]}")
 
 
-def decode_sample(shards: ShardSet, raw: RawSample) -> Sample:
-    """Return a sample with its picture and exact masks.
+def decode_sample(shards: ShardSet, raw: RawSample, *, pixels: PixelFormat | None = None) -> Sample:
+    """Return a sample with its picture, in this pixel format, and exact masks.
 
     Raises:
         DataError: The description is not one.
@@ -136,15 +136,15 @@ def decode_sample(shards: ShardSet, raw: RawSample) -> Sample:
         image_id, name = int(said["image_id"]), str(said["file_name"])
     except (ValueError, KeyError, TypeError, MaskError) as error:
         raise DataError(f"{raw.where}: not a description of objects ({error})") from error
-    return Sample(image=_picture(raw, size), targets=targets, image_id=image_id, name=name)
+    return Sample(image=_picture(raw, size, pixels), targets=targets, image_id=image_id, name=name)
 
 
-def _picture(raw: RawSample, size: tuple[int, int]) -> np.ndarray:
+def _picture(raw: RawSample, size: tuple[int, int], pixels: PixelFormat | None) -> np.ndarray:
     # By way of a file: a picture of a shard is then read by the very rules of a dataset's.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"picture{raw.suffix}"
         path.write_bytes(raw.picture)
         try:
-            return read_image(path, expected_size=size)
+            return read_picture(path, pixels, expected_size=size)
         except ImageError as error:
             raise ImageError(str(error).replace(str(path), raw.where)) from error

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from maskwright.data.dataset import Dataset
+from maskwright.data.images import split_page
 from maskwright.errors import ConfigError, DataError
 from maskwright.files import atomic_write, write_json
 
@@ -74,6 +75,11 @@ def write_shards(
 
 def _add_sample(tar: tarfile.TarFile, key: str, dataset: Dataset, image: int) -> None:
     path = dataset.image_path(image)
+    if split_page(path)[1] is not None:
+        raise DataError(
+            f"{path}: is a page of a file, and shards hold whole files: write the pages as files "
+            "of their own first, for example with maskwright data convert"
+        )
     try:
         picture = path.read_bytes()
     except OSError as error:
