@@ -13,6 +13,7 @@ _SOURCE = Path(__file__).resolve().parent.parent / "src" / "maskwright"
 _RANK = {
     "errors": 0,
     "devices": 1,
+    "kept_memory": 1,
     "files": 1,
     "masks": 2,
     "conversions": 3,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from maskwright.errors import MaskwrightError
     from maskwright.evaluation import evaluate
     from maskwright.inference import Predictor, load
+    from maskwright.kept_memory import keep_memory
     from maskwright.masks import Masks
     from maskwright.model import InstanceSegmenter
     from maskwright.recipes import train
@@ -35,6 +36,7 @@ _HOMES = {
     "Predictor": "maskwright.inference",
     "check_dataset": "maskwright.data",
     "evaluate": "maskwright.evaluation",
+    "keep_memory": "maskwright.kept_memory",
     "load": "maskwright.inference",
     "open_dataset": "maskwright.data",
     "read_image": "maskwright.data",
@@ -54,6 +56,7 @@ __all__ = [
     "Predictor",
     "check_dataset",
     "evaluate",
+    "keep_memory",
     "load",
     "open_dataset",
     "read_image",

@@ -10,6 +10,7 @@ import pytest
 
 from maskwright.errors import ConfigError, DataError
 from maskwright.inference import PostProcessing, Predictor, predict_to_folder
+from maskwright.inference.picture_files import BatchSize
 
 
 def _files(out: Path) -> set[str]:
@@ -81,9 +82,9 @@ def test_image_ids_come_from_numeric_names_or_from_a_dataset(
         predict_to_folder(predictor, [tmp_path], out, image_ids={"000139.png": 5})
 
 
-@pytest.mark.parametrize("batch_size", [1, 2])
+@pytest.mark.parametrize("batch_size", [1, 2, "auto"])
 def test_a_run_goes_on_past_unreadable_pictures_and_reports_them(
-    predictor: Predictor, folder: Path, tmp_path: Path, batch_size: int
+    predictor: Predictor, folder: Path, tmp_path: Path, batch_size: BatchSize
 ) -> None:
     whole = (folder / "b.png").read_bytes()
     (folder / "bb.png").write_bytes(whole[: len(whole) // 2])

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from contracts.exactness import require_same
 from maskwright.backbones import FPN, ResNet
 from maskwright.errors import CheckpointError, ConfigError
 from maskwright.inference import Predictor, load
+from maskwright.inference.engine import Engine
 from maskwright.mask_heads import FCN, DeepLab, MaskRCNNHead
 from maskwright.model import InstanceSegmenter, SemanticSegmenter, save_checkpoint
 
@@ -48,6 +50,26 @@ def test_pictures_of_any_shape_and_arrays_that_are_read_only_are_predicted_on(
     image.flags.writeable = False
     for picture in (image, np.zeros((1, 1, 3), np.uint8), np.zeros((300, 3), np.uint8)):
         assert predictor.predict(picture).image_size == picture.shape[:2]
+
+
+def test_a_model_is_run_by_the_engine_or_as_it_was_trained(model_file: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
+    engine, eager = load(model_file, device="cpu"), load(model_file, device="cpu", runtime="eager")
+    assert isinstance(engine.model, Engine)
+    assert type(load(model_file, device="cpu", runtime="torch").model) is Engine
+    assert isinstance(eager.model, InstanceSegmenter)
+    require_same([engine.predict(image)], [eager.predict(image)])
+
+
+def test_runtimes_and_precisions_that_do_not_exist_are_explained(model_file: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no runtime 'troch'. Did you mean 'torch'\? .*eager"):
+        load(model_file, runtime="troch")
+    with pytest.raises(ConfigError, match="'eager' computes in fp32, not in 'bf16': take runtime"):
+        load(model_file, runtime="eager", precision="bf16")
+    with pytest.raises(ConfigError, match="'torch' computes in fp32 or bf16, not in 'fp8'"):
+        load(model_file, precision="fp8")
+    with pytest.raises(ConfigError, match="leave compile out"):
+        load(model_file, runtime="eager", compile=True)
 
 
 def test_a_run_folder_gives_its_best_model(model_file: Path, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_every_pair_trains_and_comes_back_from_its_file_bit_for_bit(
     assert run.model.detector.is_finished
     searches = pair.startswith(("rcnn", "fast-rcnn"))
     assert (run.path / "proposals.json").is_file() is searches
-    ours, loaded = mw.Predictor(run.model), mw.load(run.path)
+    ours, loaded = mw.Predictor(run.model), mw.load(run.path, runtime="eager")
     dataset = mw.open_dataset(data)
     for picture in (dataset.image(0), np.zeros((40, 70, 3), np.uint8)):
         one, other = ours.predict(picture), loaded.predict(picture)

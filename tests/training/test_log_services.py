@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -71,5 +72,8 @@ def test_wandb_writes_offline_runs(run: Path, monkeypatch: pytest.MonkeyPatch) -
     service.write(1, {"loss/total": 1.0})
     service.close()
     (written,) = (run / "wandb").glob("offline-run-*/run-*.wandb")
+    until = time.monotonic() + 60  # its own process writes, whenever it gets to it
+    while b"loss/total" not in written.read_bytes() and time.monotonic() < until:
+        time.sleep(0.1)
     assert b"loss/total" in written.read_bytes()
     assert json.loads((run / "log_services.json").read_text())["wandb"] in written.name

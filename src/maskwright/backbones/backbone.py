@@ -17,11 +17,14 @@ class Backbone(nn.Module, ABC):
 
     Attributes:
         channels: Stride in pixels -> number of channels, in rising order of stride.
+        amplifies_rounding: Vectors of a map are divided by their own length: where one is nearly
+            zero, its rounding becomes as large as others' values.
         pixel_mean: Mean of R, G, B (0..255) that its weights were trained with.
         pixel_std: Standard deviation likewise.
     """
 
     channels: dict[int, int]
+    amplifies_rounding: bool = False
     pixel_mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
     pixel_std: tuple[float, float, float] = (58.395, 57.12, 57.375)
 

@@ -85,6 +85,7 @@ class VGG(Backbone):
         if config.levels == "plain":
             self.channels = {4: 256, 8: 512, 16: 512, 32: 512}
         else:
+            self.amplifies_rounding = True
             self.scale = nn.Parameter(torch.full((512,), 20.0))  # section 3.1
             self.fc6 = nn.Conv2d(512, _FC_CHANNELS, kernel_size=3, padding=6, dilation=6)
             self.fc7 = nn.Conv2d(_FC_CHANNELS, _FC_CHANNELS, kernel_size=1)

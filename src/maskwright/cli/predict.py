@@ -38,11 +38,13 @@ def predict(
     tighten_boxes: bool = False,
     min_area: float = 0.0,
     pixel_size: float | None = None,
-    batch_size: int = 1,
+    batch_size: Literal["auto"] | int = 1,
     tiles: Literal["auto"] | int | None = None,
     overlap: int | None = None,
     weights: str | None = None,
     device: str | None = None,
+    runtime: str = "auto",
+    precision: Literal["fp32", "bf16", "int8"] = "fp32",
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Find the objects in pictures and write masks, tables and overlays.
@@ -72,13 +74,17 @@ def predict(
         tighten_boxes: Fit boxes to the masks.
         min_area: Smallest object to keep, in pixels.
         pixel_size: Length of a pixel's side in your unit, for the measurements.
-        batch_size: Pictures, or tiles, that go through the network together.
+        batch_size: Pictures, or tiles, that go through the network together; auto measures how
+            many are quickest. Pictures of other sizes are padded to the largest of their batch.
         tiles: Cut large pictures into overlapping tiles of so many pixels a side and join the
             objects across their seams; auto takes the size of the pictures the model was trained
             on. TIFF files are then read part by part. By default pictures go whole.
         overlap: Pixels that neighbouring tiles share. By default as much as large objects need.
         weights: For torchvision/NAME models: a file, or download.
         device: cpu, cuda or mps. By default the best there is.
+        runtime: What runs the model: torch (our engine: the model's results in less time), eager
+            (the model as it was trained), or auto.
+        precision: What the network computes in; only fp32 gives the model's exact results.
         json_: Print a summary as JSON, and nothing else.
     """
     from maskwright.cli.progress import pictures_bar
@@ -97,9 +103,16 @@ def predict(
             "--overlap": overlap,
         }
         _refuse_options_of_objects(options)
-        predictor = load(model, weights=weights, device=device)
+        predictor = load(
+            model, weights=weights, device=device, runtime=runtime, precision=precision
+        )
         return _predict_class_maps(
-            predictor, sources, out, write=write, batch_size=batch_size, as_json=json_
+            predictor,
+            sources,
+            out,
+            write=write,
+            batch_size=1 if batch_size == "auto" else batch_size,
+            as_json=json_,
         )
     steps = PostProcessing(
         score_threshold=None if isinstance(score_threshold, str) else score_threshold,
@@ -111,7 +124,7 @@ def predict(
     )
     if overlap is not None and tiles is None:
         raise ConfigError("--overlap is of tiles: add --tiles auto, or --tiles SIDE")
-    predictor = load(model, weights=weights, device=device)
+    predictor = load(model, weights=weights, device=device, runtime=runtime, precision=precision)
     steps = replace(steps, score_threshold=predictor.score_thresholds(score_threshold))
     unit = "pictures" if tiles is None else "tiles"
     with pictures_bar("Predicting", unit=unit, quiet=json_) as progress:

@@ -13,17 +13,20 @@ from maskwright.inference.loading import load
 from maskwright.inference.measure import measure
 from maskwright.inference.postprocess import PostProcessing
 from maskwright.inference.predictor import Predictor, Runtime, SemanticRuntime
+from maskwright.inference.runtimes import RUNTIMES, RuntimeKind
 from maskwright.inference.sources import find_sources
 from maskwright.inference.tiling import TilePlan, plan_tiles
 
 __all__ = [
     "CLASS_MAP_OUTPUTS",
     "OUTPUTS",
+    "RUNTIMES",
     "ClassMapRun",
     "PostProcessing",
     "PredictionRun",
     "Predictor",
     "Runtime",
+    "RuntimeKind",
     "SemanticRuntime",
     "TilePlan",
     "class_maps_to_folder",

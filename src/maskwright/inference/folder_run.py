@@ -7,10 +7,12 @@ import os
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from maskwright.errors import ConfigError, ImageError, nearest_name
-from maskwright.inference.picture_files import find_tiled, find_whole
+from maskwright.inference.overlapping import Behind
+from maskwright.inference.picture_files import BatchSize, find_tiled, find_whole
 from maskwright.inference.postprocess import PostProcessing, keep_scores
 from maskwright.inference.predictor import Predictor
 from maskwright.inference.result_files import OUTPUTS, Place, ResultFiles
@@ -64,7 +66,7 @@ def predict_to_folder(
     *,
     outputs: Collection[str] = OUTPUTS,
     steps: PostProcessing | None = None,
-    batch_size: int = 1,
+    batch_size: BatchSize = 1,
     pixel_size: float | None = None,
     image_ids: Mapping[str, int] | None = None,
     tiles: Tiles | None = None,
@@ -98,7 +100,8 @@ def predict_to_folder(
         outputs: Which of `OUTPUTS` to write.
         steps: What to do after the model. Without a `score_threshold` in it, COCO results hold
             all that the model gives and everything else the objects of score 0.5 and more.
-        batch_size: Pictures, or tiles, that go through the network together.
+        batch_size: Pictures, or tiles, that go through the network together. "auto" measures on
+            the first picture how many are quickest; with tiles it is 1.
         pixel_size: Length of a pixel's side in a unit of yours, for the table.
         image_ids: COCO image id by file name; None takes the number that is the file's name where
             that holds for every picture (as in COCO), else the running number from 1.
@@ -139,12 +142,17 @@ def predict_to_folder(
             tiles=tiles,
             overlap=overlap,
             steps=steps,
-            batch_size=batch_size,
+            batch_size=1 if batch_size == "auto" else batch_size,
             progress=progress,
         )
-    for path, windows, found in each:
-        shown = keep_scores(found, _SHOWN_SCORE) if steps.score_threshold is None else found
-        results.add(places[path], windows, found, shown)
+    with Behind() as write:
+        for path, windows, found in each:
+            shown = keep_scores(found, _SHOWN_SCORE) if steps.score_threshold is None else found
+            add = partial(results.add, places[path], windows, found, shown)
+            if tiles is None:
+                write(add)
+            else:
+                add()  # the windows are open for as long as this
     results.finish()
     return PredictionRun(
         written=tuple(results.written),

@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING
 from maskwright.devices import choose_device
 from maskwright.errors import CheckpointError, ConfigError, nearest_name
 from maskwright.inference.predictor import Predictor
+from maskwright.inference.runtimes import make_runtime
 
 if TYPE_CHECKING:
+    import torch
+
     from maskwright.model import Model
+    from maskwright.score_calibration import ScoreCalibration
 
 __all__ = ["load", "model_file"]
 
@@ -25,6 +29,9 @@ def load(
     weights: str | os.PathLike[str] | None = None,
     class_names: Sequence[str] | None = None,
     device: str | None = None,
+    runtime: str = "auto",
+    precision: str = "fp32",
+    compile: bool = False,
 ) -> Predictor:
     """Load a model to predict with.
 
@@ -41,19 +48,36 @@ def load(
             means COCO's, for semantic networks Pascal VOC's. Model files carry theirs.
         device: Where it runs, as torch names it: "cpu", "cuda", "cuda:1", "mps"; None takes the
             first of cuda, mps and cpu that is there.
+        runtime: What runs it (`maskwright.inference.RUNTIMES`): "torch" is our engine, which
+            predicts what the model does, but for rounding, in less time; "eager" the model as it
+            was trained; "auto" takes the engine.
+        precision: "fp32"; or "bf16", less exact, where the device computes in it.
+        compile: Let `torch.compile` make code for the engine's backbone; on a processor it needs a
+            C++ compiler, and time at the first picture.
 
     Raises:
         CheckpointError: The file is missing, damaged or of another version.
-        ConfigError: An unknown name or device, or weights for a model file that has its own.
+        ConfigError: An unknown name, device or runtime, a runtime that cannot do what is asked, or
+            weights for a model file that has its own.
     """
+    place = choose_device(device)
+    model, calibration = _load_model(os.fspath(name_or_path), weights, class_names, place)
+    ready = make_runtime(model, runtime, precision=precision, compile=compile)
+    return Predictor(ready, calibration)
+
+
+def _load_model(
+    name: str,
+    weights: str | os.PathLike[str] | None,
+    class_names: Sequence[str] | None,
+    place: torch.device,
+) -> tuple[Model, ScoreCalibration | None]:
     # Networks cost seconds to import; what only handles results does not pay for them.
     from maskwright.model import load_checkpoint, read_checkpoint_header
 
-    place = choose_device(device)
-    name = os.fspath(name_or_path)
     if name.startswith(_TORCHVISION):
         model = _torchvision_model(name.removeprefix(_TORCHVISION), weights, class_names)
-        return Predictor(model.to(place))
+        return model.to(place), None
     if weights is not None or class_names is not None:
         raise ConfigError(
             f"{name} is a model file with weights and class names of its own: leave those out"
@@ -63,8 +87,7 @@ def load(
             f"there is no model file {name}; torchvision's network is called torchvision/{name}"
         )
     path = model_file(name)
-    calibration = read_checkpoint_header(path).calibration
-    return Predictor(load_checkpoint(path, device=place), calibration)
+    return load_checkpoint(path, device=place), read_checkpoint_header(path).calibration
 
 
 def _torchvision_names() -> tuple[str, ...]:

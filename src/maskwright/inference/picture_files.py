@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 
-from maskwright.data import ArrayWindows, PictureWindows, open_windows
+from maskwright.data import ArrayWindows, PictureWindows, PixelFormat, open_windows
 from maskwright.errors import ImageError
-from maskwright.inference.pictures import Picture, read_pictures
+from maskwright.inference.batch_size import fastest_batch_size
+from maskwright.inference.overlapping import ahead
+from maskwright.inference.pictures import Picture, as_picture
 from maskwright.inference.postprocess import PostProcessing
 from maskwright.inference.predictor import Predictor
 from maskwright.inference.tiling import Tiles
 from maskwright.structures import Instances
 
-__all__ = ["find_tiled", "find_whole"]
+__all__ = ["BatchSize", "find_tiled", "find_whole"]
+
+BatchSize: TypeAlias = int | Literal["auto"]
+_READ_AHEAD = 16
+"""Pictures read ahead while it is not known yet how many the network takes at once."""
 
 _Progress = Callable[[int, int], None] | None
 _LeaveOut = Callable[[Path, ImageError], None]
@@ -29,17 +38,18 @@ def find_whole(
     leave_out: _LeaveOut,
     *,
     steps: PostProcessing,
-    batch_size: int,
+    batch_size: BatchSize,
     progress: _Progress = None,
 ) -> _Found:
-    """Yield each readable picture with its objects, batch by batch.
+    """Yield each readable picture with its objects, batch by batch; files are read ahead.
 
     Args:
         predictor: The model.
         paths: The pictures.
         leave_out: Told of a picture that cannot be read.
         steps: What to do after the model.
-        batch_size: Pictures that go through the network together.
+        batch_size: Pictures that go through the network together; "auto" measures on the first
+            picture how many are quickest.
         progress: Called after each picture with the pictures done and all.
     """
     pixels: dict[Path, np.ndarray] = {}
@@ -56,16 +66,34 @@ def find_whole(
         count()
 
     def readable() -> Iterator[Picture]:
-        for picture in read_pictures(paths, pixels=predictor.pixel_format, on_error=unreadable):
-            assert picture.path is not None
-            pixels[picture.path] = picture.image  # kept until its result has been drawn
-            yield picture
+        read = partial(_read, pixels=predictor.pixel_format)
+        room = _READ_AHEAD if batch_size == "auto" else max(2, batch_size)
+        for path, picture in ahead(map(read, paths), size=room):
+            if isinstance(picture, ImageError):
+                unreadable(path, picture)
+            else:
+                pixels[path] = picture.image  # kept until its result has been drawn
+                yield picture
 
-    for found in predictor.run(readable(), steps=steps, batch_size=batch_size):
+    pictures = readable()
+    if batch_size == "auto":
+        first = next(pictures, None)
+        if first is None:
+            return
+        batch_size = fastest_batch_size(predictor.finder(), first.image)
+        pictures = chain([first], pictures)
+    for found in predictor.run(pictures, steps=steps, batch_size=batch_size):
         path = found.source
         assert isinstance(path, Path)
         yield path, ArrayWindows(pixels.pop(path)), found
         count()
+
+
+def _read(path: Path, *, pixels: PixelFormat | None) -> tuple[Path, Picture | ImageError]:
+    try:
+        return path, as_picture(path, pixels)
+    except ImageError as error:
+        return path, error
 
 
 def find_tiled(

@@ -287,7 +287,7 @@ class Predictor:
             ConfigError: An option outside its range, or a class that the model does not know.
         """
         chosen = PostProcessing() if steps is None else steps
-        model = self._finder()
+        model = self.finder()
         require_classes(chosen.classes or (), self.class_names)
         plan = plan_tiles(
             windows.image_size,
@@ -351,7 +351,7 @@ class Predictor:
                 is taken.
         """
         chosen = PostProcessing() if steps is None else steps
-        model = self._finder()
+        model = self.finder()
         require_classes(chosen.classes or (), self.class_names)
         batches = _in_batches(pictures, batch_size)
         return (found for batch in batches for found in self._predict_batch(model, batch, chosen))
@@ -367,7 +367,7 @@ class Predictor:
             for found, picture in zip(results, pictures, strict=True)
         ]
 
-    def _finder(self) -> Runtime:
+    def finder(self) -> Runtime:
         """Return the model, which must be one that finds objects."""
         if not isinstance(self.model, Runtime):
             raise ConfigError(

@@ -2,7 +2,8 @@
 
 Importing Numba costs 0.2 to 0.3 s and compiling a kernel about 0.5 s. So a kernel is compiled
 when it is first called, and the machine code is kept beside the source file, or in the user's
-cache folder where the package is read-only. Processes may fill the cache at the same time.
+cache folder where the package is read-only. Processes may fill the cache at the same time. Other
+threads of Python run while a kernel does.
 
 Numba's cache looks at the file of a kernel, not at the files of the kernels it calls. So a kernel
 only calls kernels of its own file; otherwise an edit would leave stale machine code behind.
@@ -66,7 +67,7 @@ def _njit(function: Callable[..., Any]) -> Any:
     from numba import njit
 
     try:
-        return njit(cache=True, error_model="numpy")(function)
+        return njit(cache=True, error_model="numpy", nogil=True)(function)
     except RuntimeError as error:  # no folder that can be written to
         warnings.warn(
             f"compiled mask code cannot be kept and is compiled anew in every process ({error}): "
@@ -74,7 +75,7 @@ def _njit(function: Callable[..., Any]) -> Any:
             RuntimeWarning,
             stacklevel=2,
         )
-        return njit(error_model="numpy")(function)
+        return njit(error_model="numpy", nogil=True)(function)
 
 
 def _inlined(function: Callable[..., Any]) -> Any:

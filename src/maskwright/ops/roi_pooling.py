@@ -16,6 +16,7 @@ from torchvision.ops import roi_align, roi_pool
 
 from maskwright.errors import ConfigError
 from maskwright.ops.boxes import box_areas
+from maskwright.ops.roi_bags import can_pool_by_bags, roi_align_by_bags
 from maskwright.structures import Features
 
 __all__ = ["PoolMethod", "assign_levels", "pool_rois", "pooled_levels"]
@@ -59,7 +60,8 @@ def pool_rois(
 ) -> Float[Tensor, "n c s s"]:
     """Return the pooled features of the boxes of all pictures, picture after picture.
 
-    RoIAlign: Mask R-CNN (He et al. 2017), section 3. RoI max pooling: Fast R-CNN, section 2.1.
+    RoIAlign: Mask R-CNN (He et al. 2017), section 3; by `roi_bags` where the features are stored
+    with their channels last on the processor. RoI max pooling: Fast R-CNN, section 2.1.
 
     Args:
         features: Levels of equal channels to pool from.
@@ -125,5 +127,6 @@ def _pool(
         pooled = roi_pool(feature, rois, size, 1.0 / stride)
     else:
         half_pixel = method == "align_half_pixel"
-        pooled = roi_align(feature, rois, size, 1.0 / stride, sampling_ratio, aligned=half_pixel)
+        align = roi_align_by_bags if can_pool_by_bags(feature) else roi_align
+        pooled = align(feature, rois, size, 1.0 / stride, sampling_ratio, aligned=half_pixel)
     return pooled

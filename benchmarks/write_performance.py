@@ -1,0 +1,143 @@
+"""Write docs/performance.md from the files in benchmarks/measured.
+
+    python benchmarks/write_performance.py
+
+Every number on the page comes from those files; change them by measuring again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from write_results import PROJECT, machine_line, masks_part, read, tiles_part
+
+PAGE = PROJECT / "docs" / "performance.md"
+
+
+def main() -> None:
+    """Write the page from what has been measured so far."""
+    parts = [
+        "# Performance",
+        "",
+        "Written by `benchmarks/write_performance.py` from the files in `benchmarks/measured`; "
+        "change nothing here by hand. Ratios carry over to other machines better than times do.",
+        "",
+        *network_part(),
+        *convolutions_part(),
+        *memory_part(),
+        *masks_part(),
+        *tiles_part(),
+    ]
+    PAGE.write_text("\n".join(parts), encoding="utf-8")
+    print(f"wrote {PAGE.relative_to(PROJECT)}")
+
+
+def network_part() -> list[str]:
+    """Mask R-CNN from a file to run lengths."""
+    measured = read("inference")
+    if measured is None:
+        return []
+    lines = [
+        "## Mask R-CNN R50-FPN, exact float32: picture file to COCO run lengths",
+        "",
+        "`python benchmarks/inference.py`: a JPEG of 480 x 640, resized to 800 x 1088 as usual, "
+        "through the network to COCO results with run lengths. Each side is a process of its own, "
+        "all predict in turn, medians; the same random weights on all sides, and the same "
+        "detections come out. torchvision runs as a user runs it, with pycocotools' `encode`. "
+        f"The bar is {measured['bar']:g} times, the goal {measured['goal']:g}.",
+        "",
+        "| detections | side | ms | times as fast as torchvision | peak MiB |",
+        "|---|---|---|---|---|",
+    ]
+    for found in measured["results"]:
+        reference = found["sides"]["torchvision"]["milliseconds"]
+        lines += [
+            f"| {found['detections']} | {name} | {side['milliseconds']:.0f} | "
+            f"{reference / side['milliseconds']:.2f} | {side['peak_mib']} |"
+            for name, side in found["sides"].items()
+        ]
+    lines += ["", "How far the results are apart from torchvision's, at most:", ""]
+    lines += ["| detections | side | box | score | pixels of a mask |", "|---|---|---|---|---|"]
+    for found in measured["results"]:
+        lines += [
+            f"| {found['detections']} | {name} | {off['box_px']:.4f} px | {off['score']:.1e} | "
+            f"{100 * off['mask_pixels']:.4f} % |"
+            for name, off in found["agreement"].items()
+        ]
+    for found in measured["results"]:
+        lines += ["", *stages_table(found)]
+    return [*lines, "", machine_line(measured["machine"]), ""]
+
+
+def stages_table(found: dict[str, Any]) -> list[str]:
+    """Where the time of each side goes."""
+    lines = [
+        f"Milliseconds by stage with {found['detections']} detections (torchvision's heads are box "
+        "and mask head together):",
+        "",
+        "| side | stages |",
+        "|---|---|",
+    ]
+    for name, side in found["sides"].items():
+        stages = ", ".join(f"{stage} {ms:.0f}" for stage, ms in side["stages"].items())
+        lines.append(f"| {name} | {stages} |")
+    return lines
+
+
+def convolutions_part() -> list[str]:
+    """Winograd against direct convolutions, layer by layer."""
+    measured = read("convolutions")
+    if measured is None:
+        return []
+    lines = [
+        "## 3 x 3 convolutions by Winograd's algorithm",
+        "",
+        "`python benchmarks/convolutions.py`: the layers of stride 1 of the same network, our "
+        "F(4 x 4, 3 x 3) against oneDNN's direct convolution, both with packed weights and their "
+        "rectifier, in turn. Errors are the largest difference from float64 as a part of the "
+        "largest result. The engine takes Winograd's algorithm from 28 patches of 4 x 4 and 32 "
+        "channels on.",
+        "",
+        "| layer | maps | runs | GFLOP | direct ms | Winograd ms | ratio | error, direct | error |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in measured["results"]:
+        pictures, channels, height, width, written = row["shape"]
+        maps = f"{pictures} x {channels} x {height} x {width} to {written}"
+        kept = "" if row["is_chosen"] else " (not taken)"
+        lines.append(
+            f"| {row['layer']}{kept} | {maps} | {row['times']} | {row['gigaflop']:.1f} | "
+            f"{row['direct_ms']:.2f} | {row['winograd_ms']:.2f} | {row['ratio']:.2f} | "
+            f"{row['direct_error']:.0e} | {row['winograd_error']:.0e} |"
+        )
+    return [*lines, "", machine_line(measured["machine"]), ""]
+
+
+def memory_part() -> list[str]:
+    """What the engine does and what it costs, in words."""
+    return [
+        "## What the engine does",
+        "",
+        '- `mw.load(path)` gives the engine (`runtime="torch"`); `runtime="eager"` gives the '
+        "model as it was trained, for comparison.",
+        "- Batch norms are folded into convolutions, channels come last in memory, activations "
+        "and shortcuts are done in passing (oneDNN, which PyTorch brings).",
+        "- RoIAlign reads feature maps as tables (embedding bags); the mask head draws the mask "
+        "of the found class alone.",
+        "- 3 x 3 convolutions go by Winograd's algorithm. Numba compiles its code once, at the "
+        "first prediction after an installation, in some seconds, and keeps it on disk.",
+        "- Price in memory: the weights of those convolutions take four times their size (220 MB "
+        "for R50-FPN).",
+        "- `maskwright.keep_memory()` lets the process keep memory it has used, by glibc's "
+        "`mallopt`: no page faults for every large activation. The command line does it; in the "
+        "library it is opt-in, because what the process holds then stays at its highest point "
+        "(see the peaks above) until it ends. MASKWRIGHT_KEEP_MEMORY=0 prevents it. With other C "
+        "libraries nothing happens.",
+        '- bfloat16 (`precision="bf16"`) is refused on processors without such arithmetic; with '
+        "it results are not exact.",
+        "",
+    ]
+
+
+if __name__ == "__main__":
+    main()

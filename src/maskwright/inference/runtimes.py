@@ -1,0 +1,106 @@
+"""The runtimes by name: what makes a loaded model ready to predict.
+
+A runtime that is made from a model is one line of `RUNTIMES`. They share reading, resizing and
+padding, non-maximum suppression, RoI pooling, pasting of masks and post-processing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal
+
+from maskwright.errors import ConfigError, nearest_name
+
+if TYPE_CHECKING:
+    from maskwright.inference.predictor import Runtime, SemanticRuntime
+    from maskwright.model import Model
+
+__all__ = ["RUNTIMES", "Precision", "RuntimeKind", "make_runtime"]
+
+Precision = Literal["fp32", "bf16", "int8"]
+"""What a network computes in; only "fp32" gives a model's exact results."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeKind:
+    """A way to run a model.
+
+    Args:
+        summary: What it does, for messages.
+        precisions: What it can compute in.
+        make: Makes it from a model that is where it shall run, the precision, and whether
+            `torch.compile` shall be used.
+        compiles: Whether `torch.compile` can be used.
+    """
+
+    summary: str
+    precisions: tuple[Precision, ...]
+    make: Callable[[Model, Precision, bool], Runtime | SemanticRuntime]
+    compiles: bool = False
+
+
+def _make_engine(model: Model, precision: Precision, compiled: bool) -> Runtime | SemanticRuntime:
+    from maskwright.inference.engine import make_engine
+
+    assert precision != "int8"
+    return make_engine(model, precision=precision, compile=compiled)
+
+
+def _as_it_is(model: Model, precision: Precision, compiled: bool) -> Runtime | SemanticRuntime:
+    del precision, compiled
+    return model
+
+
+RUNTIMES: Final[Mapping[str, RuntimeKind]] = MappingProxyType(
+    {
+        "torch": RuntimeKind(
+            summary="PyTorch, the model rewritten to be faster",
+            precisions=("fp32", "bf16"),
+            make=_make_engine,
+            compiles=True,
+        ),
+        "eager": RuntimeKind(
+            summary="PyTorch, the model as it was trained",
+            precisions=("fp32",),
+            make=_as_it_is,
+        ),
+    }
+)
+
+_AUTO = "torch"
+"""On a processor the engine is the fastest exact runtime measured (docs/performance.md)."""
+
+
+def make_runtime(
+    model: Model, runtime: str = "auto", *, precision: str = "fp32", compile: bool = False
+) -> Runtime | SemanticRuntime:
+    """Return what runs the model.
+
+    Args:
+        model: On the device where it shall run.
+        runtime: One of `RUNTIMES`, or "auto".
+        precision: One of the runtime's.
+        compile: Use `torch.compile`.
+
+    Raises:
+        ConfigError: No such runtime, or one that cannot do what is asked.
+    """
+    name = _AUTO if runtime == "auto" else runtime
+    if name not in RUNTIMES:
+        near = nearest_name(name, [*RUNTIMES, "auto"])
+        known = "; ".join(f"{each}: {kind.summary}" for each, kind in RUNTIMES.items())
+        raise ConfigError(f"there is no runtime {name!r}.{near} There are auto; {known}")
+    kind = RUNTIMES[name]
+    found = next((each for each in kind.precisions if each == precision), None)
+    if found is None:
+        able = [each for each, other in RUNTIMES.items() if precision in other.precisions]
+        hint = f": take runtime {' or '.join(map(repr, able))}" if able else ""
+        raise ConfigError(
+            f"runtime {name!r} computes in {' or '.join(kind.precisions)}, not in {precision!r}"
+            f"{hint}"
+        )
+    if compile and not kind.compiles:
+        raise ConfigError(f"runtime {name!r} runs the model as it is: leave compile out")
+    return kind.make(model, found, compile)
