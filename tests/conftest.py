@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+# The user's cache is not the tests' to fill; those of the cache name one of their own.
+os.environ["MASKWRIGHT_CACHE"] = "off"
 
 _SIZE = 64
 _PROJECT = Path(__file__).resolve().parent.parent

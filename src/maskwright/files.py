@@ -17,7 +17,7 @@ __all__ = ["atomic_write", "new_folder", "write_json"]
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike[str], *, durable: bool = True) -> Iterator[Path]:
     """Yield a path to write to; it becomes `path` only if the block ends well.
 
     The temporary file lies in the same folder (a rename across file systems is not atomic) and
@@ -27,6 +27,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Args:
         path: The file to write or to replace.
+        durable: False does not wait for the disk: for what is checked when it is read and can be
+            made anew, since after a crash `path` may hold anything.
 
     Raises:
         OSError: The folder cannot be written, or the disk is full.
@@ -47,12 +49,14 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         yield partial
         with partial.open("rb+") as file:
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         _give_usual_mode(partial)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    if durable:
+        _sync_folder(path.parent)
 
 
 @contextmanager

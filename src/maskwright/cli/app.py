@@ -188,6 +188,16 @@ _data.command(
     name="checks",
     help="Print what data check looks for.",
 )
+_data.command(
+    "maskwright.cli.data:shard",
+    name="shard",
+    help="Write tar shards to train from object storage.",
+    help_epilogue="""\
+Examples:
+
+    maskwright data shard annotations.json --out shards
+    maskwright data shard annotations.json --out shards --pictures-per-shard 1000""",
+)
 app.command(_data)
 
 _DOTTED = re.compile(r"--([a-z][a-z0-9_-]*(?:\.[a-z][a-z0-9_-]*)+)(?:=(.*))?", re.DOTALL)

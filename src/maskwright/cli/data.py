@@ -11,7 +11,7 @@ from cyclopts import Parameter
 if TYPE_CHECKING:
     from maskwright.data import Conversion
 
-__all__ = ["convert"]
+__all__ = ["convert", "shard"]
 
 
 def convert(
@@ -73,6 +73,40 @@ def convert(
         split=split,
     )
     _print(conversion, as_json=json_)
+    return 0
+
+
+def shard(
+    data: Path,
+    /,
+    *,
+    out: Path,
+    pictures_per_shard: int = 500,
+    images: Path | None = None,
+    crowd: Literal["keep", "ignore", "drop"] = "ignore",
+    seed: int = 0,
+) -> int:
+    """Write annotated pictures as tar shards in WebDataset's layout, to train from storage.
+
+    Pictures are kept byte for byte, masks exactly. `maskwright.data.ShardLoader` reads them from
+    a folder or from any URL of fsspec.
+
+    Args:
+        data: Annotated pictures of any known format: a file or a folder.
+        out: Folder to make.
+        pictures_per_shard: Pictures of a tar file.
+        images: Folder of the pictures, if it is not beside the annotations.
+        crowd: keep takes crowds for objects, ignore keeps them as regions where nothing counts
+            as wrong, drop leaves them out.
+        seed: Of the order in which pictures are spread over the shards.
+    """
+    from maskwright.data import open_dataset, write_shards
+
+    dataset = open_dataset(data, images=images, crowd="object" if crowd == "keep" else crowd)
+    write_shards(dataset, out, pictures_per_shard=pictures_per_shard, seed=seed)
+    num_shards = -(-len(dataset) // pictures_per_shard)
+    print(dataset.report)  # noqa: T201
+    print(f"{out}: {num_shards} shards and index.json")  # noqa: T201
     return 0
 
 

@@ -23,6 +23,7 @@ from maskwright.data.pixel_format import (
 from maskwright.data.report import Finding, ImportReport
 from maskwright.data.sample_reader import Place, SampleReader, choose_transform
 from maskwright.data.saving import encode_image, save_image
+from maskwright.data.shards import ShardLoader, write_shards
 from maskwright.data.split import fold_dataset, split_dataset
 from maskwright.data.splitting import write_split
 from maskwright.data.stored_pictures import is_page, look_at_picture, pages_of, read_stored
@@ -44,6 +45,7 @@ __all__ = [
     "PixelFormat",
     "Place",
     "SampleReader",
+    "ShardLoader",
     "Transform",
     "as_pixels",
     "check_dataset",
@@ -70,5 +72,6 @@ __all__ = [
     "split_page",
     "write_coco_dataset",
     "write_fixed",
+    "write_shards",
     "write_split",
 ]

@@ -10,12 +10,13 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from jaxtyping import Bool, Int64
 from PIL import Image
 
+from maskwright.data.coco_columns import ObjectColumns
 from maskwright.data.faults import FaultLog
 from maskwright.data.index import AnnotationIndex, take_ragged
 from maskwright.data.object_faults import (
@@ -27,6 +28,7 @@ from maskwright.data.object_faults import (
 from maskwright.data.report import ImportReportBuilder
 from maskwright.errors import AnnotationError, MaskError
 from maskwright.masks import Masks
+from maskwright.masks.kernels import kernel
 
 __all__ = ["BOX_TOLERANCE", "IndexBuilder"]
 
@@ -132,6 +134,27 @@ class IndexBuilder:
         self._counts.extend(new_counts)
         self._count_offsets.append(len(self._counts))
 
+    def add_columns(self, columns: ObjectColumns) -> None:
+        """Add objects whose kinds of values were checked, areas and boxes stated."""
+        self._areas.frombytes(columns.areas.tobytes())
+        self._images.frombytes(columns.images.tobytes())
+        self._annotation_ids.frombytes(columns.annotation_ids.tobytes())
+        self._labels.frombytes(columns.labels.tobytes())
+        self._is_crowd.frombytes(columns.is_crowd.tobytes())
+        self._xywh.frombytes(columns.xywh.tobytes())
+        self._is_box_missing.frombytes(bytes(len(columns.labels)))
+        self._coordinates.extend(columns.coordinates)
+        self._rle_text.frombytes(columns.rle_text)
+        self._counts.extend(columns.counts)
+        for offsets, lengths in (
+            (self._ring_offsets, columns.num_rings),
+            (self._coordinate_offsets, columns.ring_lengths),
+            (self._rle_offsets, columns.rle_lengths),
+            (self._count_offsets, columns.count_lengths),
+        ):
+            ends = offsets[-1] + np.cumsum(lengths, dtype=np.int64)
+            offsets.frombytes(ends.tobytes())
+
     def build(self, report: ImportReportBuilder, faults: FaultLog | None = None) -> AnnotationIndex:
         """Return the index, after the checks; what is changed or dropped goes to the report.
 
@@ -159,20 +182,14 @@ class IndexBuilder:
 
     def _ordered(self) -> AnnotationIndex:
         order = self._order()
-        images = np.array(self._images, np.int64)[order]
-        ring_offsets = np.array(self._ring_offsets, np.int64)
+        images = _flat(self._images)[order]
+        ring_offsets = _flat(self._ring_offsets)
         ring_order, ring_offsets = take_ragged(np.arange(ring_offsets[-1]), ring_offsets, order)
         coordinates, coordinate_offsets = take_ragged(
-            np.array(self._coordinates, np.float64),
-            np.array(self._coordinate_offsets, np.int64),
-            ring_order,
+            _flat(self._coordinates), _flat(self._coordinate_offsets), ring_order
         )
-        rle_text, rle_offsets = take_ragged(
-            np.array(self._rle_text, np.uint8), np.array(self._rle_offsets, np.int64), order
-        )
-        counts, count_offsets = take_ragged(
-            np.array(self._counts, np.int64), np.array(self._count_offsets, np.int64), order
-        )
+        rle_text, rle_offsets = take_ragged(_flat(self._rle_text), _flat(self._rle_offsets), order)
+        counts, count_offsets = take_ragged(_flat(self._counts), _flat(self._count_offsets), order)
         return AnnotationIndex(
             source=self._source,
             class_names=self._class_names,
@@ -195,6 +212,11 @@ class IndexBuilder:
             count_offsets=count_offsets,
             counts=counts,
         )
+
+
+def _flat(column: array[Any]) -> np.ndarray:
+    """Return a column as an array that shares its memory; nothing may be appended any more."""
+    return np.frombuffer(column, column.typecode) if column else np.empty(0, column.typecode)
 
 
 def _refuse(index: AnnotationIndex, item: int, problem: str) -> NoReturn:
@@ -251,24 +273,38 @@ def _may_be_empty(index: AnnotationIndex) -> Bool[np.ndarray, " n"]:
     a pixel's width along its outline) or reaches outside the picture. Nearly all are cleared
     without being drawn, which keeps opening a large file quick.
     """
-    num_rings = len(index.coordinate_offsets) - 1
-    if not num_rings:
-        return np.zeros(index.num_objects, bool)
-    starts = index.coordinate_offsets[:-1] // 2
-    x, y = index.coordinates[0::2], index.coordinates[1::2]
-    following = np.arange(1, len(x) + 1)
-    following[np.append(starts[1:], len(x)) - 1] = starts
-    area = np.abs(np.add.reduceat(x * y[following] - x[following] * y, starts)) / 2
-    outline = np.add.reduceat(np.abs(x[following] - x) + np.abs(y[following] - y), starts)
-    item = np.repeat(np.arange(index.num_objects), np.diff(index.ring_offsets))
-    height, width = index.sizes[np.searchsorted(index.object_offsets, item, side="right") - 1].T
-    is_inside = (
-        (np.minimum.reduceat(x, starts) >= 0)
-        & (np.minimum.reduceat(y, starts) >= 0)
-        & (np.maximum.reduceat(x, starts) <= width)
-        & (np.maximum.reduceat(y, starts) <= height)
+    images = np.repeat(np.arange(index.num_images), np.diff(index.object_offsets))
+    maybe: np.ndarray = _without_sure_ring(
+        index.coordinates,
+        index.coordinate_offsets,
+        index.ring_offsets,
+        index.sizes[images],
     )
-    is_sure = is_inside & (area >= outline)
-    sure_rings = np.bincount(item[is_sure], minlength=index.num_objects)
-    maybe: np.ndarray = (np.diff(index.ring_offsets) > 0) & (sure_rings == 0)
+    return maybe
+
+
+@kernel
+def _without_sure_ring(
+    coordinates: np.ndarray,
+    coordinate_offsets: np.ndarray,
+    ring_offsets: np.ndarray,
+    sizes: np.ndarray,
+) -> np.ndarray:
+    # Ring by ring: over whole columns, the intermediate results take ten times the coordinates.
+    maybe = np.zeros(len(sizes), np.bool_)
+    for item in range(len(sizes)):
+        height, width = sizes[item]
+        maybe[item] = ring_offsets[item + 1] > ring_offsets[item]
+        for ring in range(ring_offsets[item], ring_offsets[item + 1]):
+            begin, end = coordinate_offsets[ring], coordinate_offsets[ring + 1]
+            area, outline, is_inside = 0.0, 0.0, True
+            x, y = coordinates[end - 2], coordinates[end - 1]
+            for k in range(begin, end, 2):
+                after_x, after_y = coordinates[k], coordinates[k + 1]
+                area += x * after_y - after_x * y
+                outline += abs(after_x - x) + abs(after_y - y)
+                x, y = after_x, after_y
+                is_inside &= 0 <= x <= width and 0 <= y <= height
+            if is_inside and abs(area) / 2 >= outline:
+                maybe[item] = False
     return maybe

@@ -14,6 +14,7 @@ not COCO's.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ from maskwright.data.coco_objects import (
     note_crowds,
 )
 from maskwright.data.faults import FaultKind, FaultLog
-from maskwright.data.formats.json_files import load_json
+from maskwright.data.formats.json_files import load_large_json
 from maskwright.data.index import AnnotationIndex
+from maskwright.data.json_pieces import JsonList, paused_collection
 from maskwright.data.names import leads_outside
 from maskwright.data.report import ImportReport, ImportReportBuilder
 from maskwright.errors import AnnotationError
@@ -54,7 +56,14 @@ def read_coco(
         AnnotationError: See the module; the message names file, picture and annotation.
     """
     path = Path(path)
-    content = _checked(path, load_json(path) if content is None else content)
+    with paused_collection():
+        return _read(path, crowd, content, faults)
+
+
+def _read(
+    path: Path, crowd: CrowdRule, content: Any, faults: FaultLog | None
+) -> tuple[AnnotationIndex, ImportReport]:
+    content = _checked(path, load_large_json(path) if content is None else content)
     report = ImportReportBuilder()
     category_ids, class_names = _read_categories(path, content["categories"])
     builder = IndexBuilder(str(path), class_names, category_ids)
@@ -77,7 +86,7 @@ def read_coco(
     )
 
 
-def _checked(path: Path, content: Any) -> dict[str, list[Any]]:
+def _checked(path: Path, content: Any) -> dict[str, Sequence[Any]]:
     if isinstance(content, list):
         raise _fault(
             path,
@@ -85,13 +94,13 @@ def _checked(path: Path, content: Any) -> dict[str, list[Any]]:
             '"images", "annotations" and "categories"',
         )
     for key in ("images", "annotations", "categories"):
-        if not isinstance(content, dict) or not isinstance(content.get(key), list):
+        if not isinstance(content, dict) or not isinstance(content.get(key), list | JsonList):
             raise _fault(path, f'not a COCO annotation file, it has no list "{key}"')
-    annotations: dict[str, list[Any]] = content
+    annotations: dict[str, Sequence[Any]] = content
     return annotations
 
 
-def _read_categories(path: Path, entries: list[Any]) -> tuple[list[int], list[str]]:
+def _read_categories(path: Path, entries: Sequence[Any]) -> tuple[list[int], list[str]]:
     names: dict[int, str] = {}
     clashes: list[str] = []
     for place, entry in enumerate(entries):
@@ -114,7 +123,7 @@ def _read_categories(path: Path, entries: list[Any]) -> tuple[list[int], list[st
 
 
 def _read_images(
-    path: Path, entries: list[Any], builder: IndexBuilder, faults: FaultLog | None
+    path: Path, entries: Sequence[Any], builder: IndexBuilder, faults: FaultLog | None
 ) -> dict[int, CocoPicture]:
     """Feed the pictures to the builder; returns what annotations need to know of them, by id."""
     images: dict[int, CocoPicture] = {}

@@ -8,8 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeGuard
 
+import numpy as np
+
 from maskwright.data.builder import IndexBuilder
+from maskwright.data.coco_columns import columns_of
 from maskwright.data.faults import FaultError, FaultKind, FaultLog
+from maskwright.data.json_pieces import pieces_of
 from maskwright.data.report import ImportReportBuilder
 from maskwright.errors import AnnotationError, ConfigError
 
@@ -68,6 +72,7 @@ class CocoObjectReader:
         self._crowd = crowd
         self._faults = faults
         self._num_with_segmentation = 0
+        self._next_id = 0
         self.images_with_objects: set[int] = set()
         self.num_objects: Counter[int] = Counter()
         self.num_crowd: Counter[int] = Counter()
@@ -80,17 +85,50 @@ class CocoObjectReader:
                 picture where that is known.
         """
         seen: set[int] = set()
-        next_id = 1 + max(
-            (e["id"] for e in entries if isinstance(e, dict) and is_id(e.get("id"))), default=0
-        )
-        for place, entry in enumerate(entries):
+        num_read = 0
+        for piece in pieces_of(entries):
+            if not self._read_columns(piece, seen):
+                self._read_singly(piece, num_read, entries, seen)
+            num_read += len(piece)
+        if entries and not self._num_with_segmentation:
+            raise self._fault(
+                f"none of its {len(entries)} annotations has a segmentation: boxes are not "
+                f"enough, masks were wanted"
+            )
+
+    def _read_columns(self, piece: Sequence[Any], seen: set[int]) -> bool:
+        """Read a piece of the list at once; False, with nothing done, if that cannot be."""
+        columns = columns_of(piece, self._images, self._labels, _FIELDS)
+        if columns is None:
+            return False
+        num_crowd = np.bincount(columns.labels[columns.is_crowd])
+        ids = columns.annotation_ids.tolist()
+        if (len(num_crowd) and self._crowd != "ignore") or not seen.isdisjoint(ids):
+            return False
+        seen.update(ids)
+        self.images_with_objects.update(columns.images.tolist())
+        self._num_with_segmentation += len(ids)
+        for counter, counts in (
+            (self.num_objects, np.bincount(columns.labels)),
+            (self.num_crowd, num_crowd),
+        ):
+            counter.update({k: count for k, count in enumerate(counts.tolist()) if count})
+        self._builder.add_columns(columns)
+        return True
+
+    def _read_singly(
+        self, piece: Sequence[Any], start: int, entries: Sequence[Any], seen: set[int]
+    ) -> None:
+        """Read the entries of a piece that begins at position `start` of the list."""
+        for place, entry in enumerate(piece, start):
             if not isinstance(entry, dict):
                 self._refuse("entry-broken", f"annotation {place} of the list is not an object")
                 continue
             annotation_id = entry.get("id")
             is_numbered = annotation_id is not None
             if not is_numbered:
-                annotation_id, next_id = next_id, next_id + 1
+                self._next_id = self._next_id or 1 + _highest_id(entries)
+                annotation_id, self._next_id = self._next_id, self._next_id + 1
             if not is_id(annotation_id):
                 problem = f"annotation id {annotation_id!r} is not a whole number"
                 self._refuse("entry-broken", problem)
@@ -100,11 +138,6 @@ class CocoObjectReader:
                 self._refuse("id-twice", problem, annotation_id=annotation_id)
             seen.add(annotation_id)
             self._read_entry(annotation_id, entry, is_numbered=is_numbered)
-        if entries and not self._num_with_segmentation:
-            raise self._fault(
-                f"none of its {len(entries)} annotations has a segmentation: boxes are not "
-                f"enough, masks were wanted"
-            )
 
     def _read_entry(self, annotation_id: int, entry: dict[str, Any], *, is_numbered: bool) -> None:
         image_id = entry.get("image_id")
@@ -203,6 +236,12 @@ def note_crowds(
 def is_id(value: Any) -> TypeGuard[int]:
     """Say whether a value is a whole number of at most 64 bits; a boolean is not."""
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+
+
+def _highest_id(entries: Sequence[Any]) -> int:
+    """Return the highest valid id of a list, 0 without any."""
+    ids = (e["id"] for e in entries if isinstance(e, dict) and is_id(e.get("id")))
+    return max(ids, default=0)
 
 
 def _segmentation(segmentation: Any, size: list[int]) -> dict[str, Any]:

@@ -9,12 +9,13 @@ system and can be mapped from a file; lists of dicts are copied at the first tou
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64, UInt8
+from jaxtyping import Bool, Float64, Int32, Int64, UInt8
 
 from maskwright.data.federation import Federation
 from maskwright.masks import Masks
@@ -46,12 +47,16 @@ class AnnotationIndex:
         xywh: (n, 4) boxes as the source states them: left, top, width, height.
         ring_offsets: (n + 1,) rings of each object.
         coordinate_offsets: (r + 1,) coordinates of each ring.
-        coordinates: All polygon coordinates.
+        coordinates: All polygon coordinates, times `coordinate_steps`.
         rle_offsets: (n + 1,) characters of each object's compressed code.
         rle_text: All codes, ASCII.
         count_offsets: (n + 1,) counts of each object.
         counts: All uncompressed run-length counts.
+        coordinate_steps: Coordinates of few decimals may be whole numbers of such steps per pixel.
         federation: LVIS's fields, where the source has them.
+
+    Attributes:
+        file: The Arrow file that the columns are mapped from; None if they are in memory.
     """
 
     source: str
@@ -69,12 +74,29 @@ class AnnotationIndex:
     xywh: Float64[np.ndarray, "n 4"]
     ring_offsets: Int64[np.ndarray, " n+1"]
     coordinate_offsets: Int64[np.ndarray, " r+1"]
-    coordinates: Float64[np.ndarray, " c"]
+    coordinates: Float64[np.ndarray, " c"] | Int32[np.ndarray, " c"]
     rle_offsets: Int64[np.ndarray, " n+1"]
     rle_text: UInt8[np.ndarray, " t"]
     count_offsets: Int64[np.ndarray, " n+1"]
     counts: Int64[np.ndarray, " s"]
+    coordinate_steps: int = 1
     federation: Federation | None = None
+    # Not an argument, so that an index made by `replace` is not taken for the one in the file.
+    file: Path | None = field(default=None, init=False)
+
+    def mapped_from(self, file: Path) -> Self:
+        """Return the index with the note that all of it lies in this file."""
+        mapped = replace(self)
+        object.__setattr__(mapped, "file", file)
+        return mapped
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """Send a mapped index to another process by its file, not by its arrays."""
+        if self.file is None:
+            return super().__reduce__()
+        from maskwright.data.index_file import reopen_index
+
+        return reopen_index, (self.file, self.source)
 
     @property
     def num_images(self) -> int:
@@ -103,7 +125,11 @@ class AnnotationIndex:
         """Return the polygon rings of an object, [] if it is run-length coded."""
         start, stop = self.ring_offsets[item], self.ring_offsets[item + 1]
         bounds = self.coordinate_offsets[start : stop + 1].tolist()
-        return [self.coordinates[a:b] for a, b in pairwise(bounds)]
+        rings = [self.coordinates[a:b] for a, b in pairwise(bounds)]
+        if self.coordinates.dtype == np.float64:
+            return rings
+        # Divided, not multiplied: k / 100 is the double nearest to the decimal that was written.
+        return [ring / self.coordinate_steps for ring in rings]
 
     def run_length_code(self, item: int) -> dict[str, Any] | None:
         """Return the run-length code of an object as COCO writes it, None for polygons."""
@@ -153,6 +179,8 @@ def take_ragged(
     >>> take_ragged(np.array([1, 2, 3]), np.array([0, 2, 3]), np.array([1, 0]))
     (array([3, 1, 2]), array([0, 1, 3]))
     """
+    if np.array_equal(order, np.arange(len(offsets) - 1)):
+        return values, offsets  # nearly always; a copy of all coordinates would take its time
     lengths = np.diff(offsets)[order]
     new_offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     shifts = np.repeat(offsets[:-1][order] - new_offsets[:-1], lengths)

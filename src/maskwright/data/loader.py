@@ -2,8 +2,8 @@
 
 The pictures of all epochs form one stream: epoch 0 shuffled, epoch 1 shuffled anew, and so on.
 Step k takes the pictures k * b to (k + 1) * b of it, so every batch is full, and training goes on
-at any step without reading what came before. Each picture of the stream has a random generator of
-its own, seeded by (seed, epoch, picture): nothing depends on which process reads it, or when.
+at any step without reading what came before. Each place of the stream has a random generator of its
+own, seeded by (seed, epoch, picture, copy): nothing depends on which process reads it, or when.
 """
 
 from __future__ import annotations
@@ -22,16 +22,13 @@ from torch.utils.data import DataLoader
 
 from maskwright.data.dataset import Dataset
 from maskwright.data.sample_reader import Place, SampleReader, choose_transform
+from maskwright.data.stream import Stream, repeat_factors
 from maskwright.errors import ConfigError, DataError, MaskwrightError
 from maskwright.masks import Masks
 from maskwright.structures import Batch, Instances, Sample, Size
 from maskwright.transforms import Augmentation, Transform
 
-__all__ = ["Loader", "Transform"]
-
-# Last word of the seeds of orders, so that no two kinds of generator share one (see
-# `sample_reader.py`). It is not 0, for NumPy takes missing words of a seed for zeros.
-_SHUFFLE = 1
+__all__ = ["Loader", "Transform", "pack", "start_worker", "unpack"]
 
 
 @final
@@ -63,6 +60,10 @@ class Loader:
             this, the largest stride of the network.
         cache_bytes: Decoded pictures kept in memory up to this size, shared out among the
             workers, which spares decoding small datasets in every epoch.
+        repeat_threshold: Pictures of classes that are on a smaller fraction of the pictures come
+            more often, see `repeat_factors`; an epoch is longer then. None takes each once.
+        aspect_batches: Put pictures of like aspect into one batch, so that less of it is padding.
+            Each still comes as often.
 
     Raises:
         ConfigError: A number out of range.
@@ -89,6 +90,8 @@ class Loader:
         start_step: int = 0,
         size_divisor: int = 32,
         cache_bytes: int = 0,
+        repeat_threshold: float | None = None,
+        aspect_batches: bool = False,
     ) -> None:
         if not len(dataset):
             raise DataError(f"{dataset!r} has no pictures to load")
@@ -113,6 +116,12 @@ class Loader:
         if transform is not None and augmentation is not None:
             raise ConfigError("transform takes the place of augmentation: give one of them")
         self._dataset = dataset
+        if repeat_threshold is not None and not 0 < repeat_threshold <= 1:
+            raise ConfigError(
+                f"repeat_threshold must be above 0, at most 1, got {repeat_threshold}"
+            )
+        if not shuffle and (aspect_batches or repeat_threshold is not None):
+            raise ConfigError("repeat_threshold and aspect_batches need shuffle=True")
         self._before_resize = before_resize
         self._transform = choose_transform(
             transform,
@@ -122,14 +131,17 @@ class Loader:
             fixed_size=fixed_size,
         )
         mixes = augmentation is not None and augmentation.mixes
-        self._stream = _Stream(
+        sizes = dataset.sizes
+        self._stream = Stream(
             len(dataset),
             batch_size,
             seed,
             shuffle,
             epochs,
             start_step,
-            (is_mixing or _always) if mixes else None,
+            factors=None if repeat_threshold is None else repeat_factors(dataset, repeat_threshold),
+            aspects=sizes[:, 1] / sizes[:, 0] if aspect_batches else None,
+            is_mixing=(is_mixing or _always) if mixes else None,
         )
         self._part = part
         self._num_workers = num_workers
@@ -149,8 +161,8 @@ class Loader:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps after which every picture has come once."""
-        return math.ceil(len(self._dataset) / self._stream.batch_size)
+        """Steps after which every picture has come once or more."""
+        return math.ceil(self._stream.places_per_epoch / self._stream.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches from `start_step` on.
@@ -168,60 +180,21 @@ class Loader:
             ),
             batch_sampler=_Share(self._stream, *self._part),
             num_workers=self._num_workers,
-            collate_fn=partial(_pack, size_divisor=self._size_divisor),
-            worker_init_fn=_start_worker,
+            collate_fn=partial(pack, size_divisor=self._size_divisor),
+            worker_init_fn=start_worker,
             # Otherwise a loader would draw from, and change, the global generator.
             generator=torch.Generator().manual_seed(self._seed),
         )
         for packed in loader:
             if isinstance(packed, MaskwrightError):
                 raise packed
-            yield _unpack(packed, self._dataset)
-
-
-class _Stream:
-    """Yields per batch its places in the stream."""
-
-    def __init__(
-        self,
-        num_images: int,
-        batch_size: int,
-        seed: int,
-        shuffle: bool,
-        epochs: int | None,
-        start_step: int,
-        is_mixing: Callable[[int], bool] | None,
-    ) -> None:
-        self.batch_size = batch_size
-        self.start_step = start_step
-        self.num_batches = None if epochs is None else math.ceil(epochs * num_images / batch_size)
-        self._num_images = num_images
-        self._end = None if epochs is None else epochs * num_images
-        self._seed = seed
-        self._shuffle = shuffle
-        self._is_mixing = is_mixing
-
-    def __iter__(self) -> Iterator[list[Place]]:
-        place = self.start_step * self.batch_size
-        order_epoch, order = -1, np.arange(self._num_images)
-        while self._end is None or place < self._end:
-            stop = place + self.batch_size
-            batch = []
-            mixes = self._is_mixing is not None and self._is_mixing(place // self.batch_size)
-            for position in range(place, stop if self._end is None else min(stop, self._end)):
-                epoch, index = divmod(position, self._num_images)
-                if self._shuffle and epoch != order_epoch:
-                    rng = np.random.default_rng((self._seed, epoch, _SHUFFLE))
-                    order_epoch, order = epoch, rng.permutation(self._num_images)
-                batch.append(Place(epoch, int(order[index]), mixes))
-            yield batch
-            place = stop
+            yield unpack(packed, self._dataset.class_names, self._dataset.category_ids)
 
 
 class _Share:
     """Yields of each batch the places that one of several processes takes."""
 
-    def __init__(self, stream: _Stream, rank: int, count: int) -> None:
+    def __init__(self, stream: Stream, rank: int, count: int) -> None:
         self._stream, self._rank, self._count = stream, rank, count
 
     def __iter__(self) -> Iterator[list[Place]]:
@@ -251,16 +224,18 @@ def _always(step: int) -> bool:
     return True
 
 
-def _start_worker(worker: int) -> None:
+def start_worker(worker: int) -> None:
+    """Set a worker process up: one thread, and deaf to Ctrl-C."""
     del worker
     cv2.setNumThreads(0)
     # Ctrl-C reaches every process of the terminal: only the main one should answer.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _pack(
+def pack(
     items: Sequence[tuple[Sample, Size] | MaskwrightError], *, size_divisor: int
 ) -> _PackedBatch | MaskwrightError:
+    """Pad samples to one batch, of arrays for the way between processes; an error stays one."""
     samples: list[Sample] = []
     original_sizes: list[Size] = []
     for item in items:
@@ -300,7 +275,10 @@ def _pack_targets(targets: Instances) -> _PackedTargets:
     )
 
 
-def _unpack(packed: _PackedBatch, dataset: Dataset) -> Batch:
+def unpack(
+    packed: _PackedBatch, class_names: tuple[str, ...], category_ids: tuple[int, ...]
+) -> Batch:
+    """Return what `pack` packed as a batch of tensors."""
     targets = tuple(
         Instances(
             image_size=entry.image_size,
@@ -308,8 +286,8 @@ def _unpack(packed: _PackedBatch, dataset: Dataset) -> Batch:
             labels=torch.from_numpy(entry.labels),
             masks=entry.masks,
             is_crowd=torch.from_numpy(entry.is_crowd),
-            class_names=dataset.class_names,
-            category_ids=dataset.category_ids,
+            class_names=class_names,
+            category_ids=category_ids,
         )
         for entry in packed.targets
     )

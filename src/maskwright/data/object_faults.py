@@ -37,8 +37,9 @@ def polygon_faults(index: AnnotationIndex) -> Iterator[tuple[int, str]]:
             else f"a polygon has {length // 2} points, wanted at least {_POINTS_WANTED}: "
             f"remove it or draw it anew",
         )
-    # Also true of NaN.
-    for place in np.flatnonzero(~(np.abs(index.coordinates) < _FARTHEST)).tolist():
+    # Also true of NaN; two comparisons, for magnitudes would take the coordinates' memory again.
+    is_near = (index.coordinates < _FARTHEST) & (index.coordinates > -_FARTHEST)
+    for place in np.flatnonzero(~is_near).tolist():
         ring = int(np.searchsorted(index.coordinate_offsets, place, side="right")) - 1
         yield (
             _object_of_ring(index, ring),

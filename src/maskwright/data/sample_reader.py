@@ -16,9 +16,10 @@ from maskwright.errors import ConfigError, MaskwrightError
 from maskwright.structures import Sample, Size
 from maskwright.transforms import Augmentation, Partner, Transform, resize_sample
 
-__all__ = ["Place", "SampleReader", "choose_transform"]
+__all__ = ["MixingTransform", "Place", "SampleReader", "UserTransform", "choose_transform"]
 
-# Last words of the seeds, so that no two kinds of generator share one; 1 is that of the order.
+# Words of the seeds, so that no two kinds of generator share one; 1 is that of the order
+# (`stream.py`), 4 to 6 are those of shards.
 _SAMPLE, _BEFORE = 2, 3
 
 
@@ -30,11 +31,13 @@ class Place:
         epoch: From 0.
         index: Position of the picture in the dataset.
         mixes: Whether other pictures may be mixed in.
+        copy: How often the picture came before in this epoch.
     """
 
     epoch: int
     index: int
     mixes: bool
+    copy: int = 0
 
 
 @final
@@ -114,10 +117,11 @@ class SampleReader(TorchDataset):
             DataError: A picture or its annotation cannot be read.
         """
         words = self._seed, place.epoch, place.index
+        copy = (place.copy,) if place.copy else ()
         sample = self._read(place.index)
         original_size = sample.targets.image_size
-        first = self._after_user(sample, np.random.default_rng((*words, _BEFORE)))
-        rng = np.random.default_rng((*words, _SAMPLE))
+        first = self._after_user(sample, np.random.default_rng((*words, _BEFORE, *copy)))
+        rng = np.random.default_rng((*words, _SAMPLE, *copy))
         partner = self._draw_partner if place.mixes else None
         return self._transform(first, rng, partner=partner), original_size
 

@@ -275,6 +275,8 @@ def _loader(training: MovingParts, budget: Budget, stopwatch: Stopwatch) -> Load
         start_step=training.point.step,
         size_divisor=recipe.model.size_multiple,
         cache_bytes=_CACHE_BYTES,
+        repeat_threshold=recipe.repeat_threshold,
+        aspect_batches=recipe.aspect_batches,
     )
 
 

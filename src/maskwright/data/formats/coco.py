@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from maskwright.data.cache import cached_index
 from maskwright.data.coco import read_coco
 from maskwright.data.dataset import Dataset
 from maskwright.data.formats.contract import Imported, ReadOptions, Source
 from maskwright.data.formats.export import ExportLog, PictureObjects, file_stems, pictures_of
 from maskwright.data.images import split_page
+from maskwright.data.json_pieces import JsonList, sketch_of
 from maskwright.errors import DataError
 from maskwright.files import atomic_write
 
@@ -24,7 +26,7 @@ _MAX_NAMED = 5
 
 def sniff(source: Source) -> bool:
     """Say whether it is a json with COCO's lists, and not one of its relatives."""
-    content = source.json
+    content = source.json_sketch
     if not isinstance(content, dict) or not {"images", "annotations"} <= content.keys():
         return False
     return not (is_lvis(content) or is_panoptic(content))
@@ -43,14 +45,23 @@ def is_panoptic(content: dict[str, object]) -> bool:
 
 
 def _first(entries: object) -> dict[str, object]:
-    first = entries[0] if isinstance(entries, list) and entries else None
+    first = entries[0] if isinstance(entries, list | JsonList) and entries else None
     return first if isinstance(first, dict) else {}
 
 
 def read(source: Source, options: ReadOptions) -> Imported:
     """Read it; `maskwright.data.coco` says what is refused."""
     path = _only_json(source)
-    index, report = read_coco(path, crowd=options.crowd, content=source.json, faults=options.faults)
+    index, report = cached_index(
+        path,
+        kind="coco",
+        crowd=options.crowd,
+        faults=options.faults,
+        read=lambda: read_coco(
+            path, crowd=options.crowd, content=source.json, faults=options.faults
+        ),
+        sketch=lambda: sketch_of(source.json),
+    )
     return Imported(index, report, None, path)
 
 

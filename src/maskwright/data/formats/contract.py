@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from maskwright.data.cache import cached_sketch
 from maskwright.data.coco_objects import CrowdRule
 from maskwright.data.dataset import Dataset
 from maskwright.data.faults import FaultLog
@@ -73,6 +74,12 @@ class Source:
     def json(self) -> Any:
         """What `json_file` says; None where there is none or it is not JSON."""
         return None if self.json_file is None else try_json(self.json_file)
+
+    @cached_property
+    def json_sketch(self) -> Any:
+        """`json` with its lists perhaps cut to their first value, which the cache may know."""
+        sketch = None if self.json_file is None else cached_sketch(self.json_file)
+        return self.json if sketch is None else sketch
 
 
 @dataclass(frozen=True, kw_only=True)

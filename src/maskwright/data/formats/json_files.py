@@ -10,9 +10,12 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from maskwright.data.json_pieces import JsonList, paused_collection, read_in_pieces
 from maskwright.errors import AnnotationError
 
-__all__ = ["Entry", "load_json", "numbers", "try_json"]
+__all__ = ["Entry", "load_json", "load_large_json", "numbers", "try_json"]
+
+_LARGE = 2**24
 
 
 def load_json(path: Path) -> Any:
@@ -22,8 +25,10 @@ def load_json(path: Path) -> Any:
         AnnotationError: It cannot be read or is not JSON.
     """
     try:
-        # Three times as fast as the standard library's, equal to the last bit.
-        return from_json(path.read_bytes().removeprefix(BOM_UTF8), cache_strings="keys")
+        text = path.read_bytes().removeprefix(BOM_UTF8)
+        with paused_collection():
+            # Three times as fast as the standard library's, equal to the last bit.
+            return from_json(text, cache_strings="keys")
     except FileNotFoundError:
         raise AnnotationError(f"{path}: no such file") from None
     except OSError as error:
@@ -34,10 +39,23 @@ def load_json(path: Path) -> Any:
         ) from error
 
 
-def try_json(path: Path) -> Any:
-    """Read a JSON file to see what it is; None if it is none."""
+def load_large_json(path: Path) -> Any:
+    """Read a JSON file; long lists of a large one become `JsonList`s, parsed as they are walked.
+
+    Raises:
+        AnnotationError: As `load_json`.
+    """
     try:
-        return load_json(path)
+        content = read_in_pieces(path) if path.stat().st_size >= _LARGE else None
+    except OSError:
+        content = None  # whose message is load_json's
+    return load_json(path) if content is None else content
+
+
+def try_json(path: Path) -> Any:
+    """Read a JSON file to see what it is, as `load_large_json`; None if it is none."""
+    try:
+        return load_large_json(path)
     except AnnotationError:
         return None
 
@@ -84,6 +102,8 @@ class Entry:
     def items(self, key: str) -> list[Any]:
         """Return a list."""
         found = self.value.get(key)
+        if isinstance(found, JsonList):
+            return list(found)
         if not isinstance(found, list):
             raise self.fault(f'"{key}" is {_shown(found)}, wanted a list')
         return found

@@ -39,7 +39,10 @@ _WITHOUT_AREA = ("point", "points", "line", "linestrip")
 
 def sniff(source: Source) -> bool:
     """Say whether its first json has shapes and an imagePath."""
-    return isinstance(source.json, dict) and {"shapes", "imagePath"} <= source.json.keys()
+    return (
+        isinstance(source.json_sketch, dict)
+        and {"shapes", "imagePath"} <= source.json_sketch.keys()
+    )
 
 
 def read(source: Source, options: ReadOptions) -> Imported:

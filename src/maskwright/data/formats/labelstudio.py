@@ -35,7 +35,7 @@ _KINDS = {
 
 def sniff(source: Source) -> bool:
     """Say whether its json is a list of tasks."""
-    content = source.json
+    content = source.json_sketch
     first = content[0] if isinstance(content, list) and content else None
     return isinstance(first, dict) and {"data", "annotations"} <= first.keys()
 

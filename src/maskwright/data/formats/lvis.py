@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,18 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from maskwright.data.cache import cached_index
 from maskwright.data.coco import read_coco
+from maskwright.data.coco_objects import is_id
 from maskwright.data.dataset import Dataset
 from maskwright.data.federation import Federation
 from maskwright.data.formats.coco import is_lvis, picture_entry
 from maskwright.data.formats.contract import Imported, ReadOptions, Source
 from maskwright.data.formats.export import ExportLog, pictures_of
-from maskwright.data.formats.json_files import load_json
+from maskwright.data.formats.json_files import load_large_json
+from maskwright.data.index import AnnotationIndex
+from maskwright.data.json_pieces import JsonList, sketch_of
+from maskwright.data.report import ImportReport
 from maskwright.errors import AnnotationError
 
 __all__ = ["read", "sniff", "write"]
@@ -34,39 +38,59 @@ _RARE, _COMMON = 10, 100
 
 def sniff(source: Source) -> bool:
     """Say whether its json is COCO-shaped with LVIS's fields."""
-    content = source.json
+    content = source.json_sketch
     return isinstance(content, dict) and "annotations" in content and is_lvis(content)
 
 
 def read(source: Source, options: ReadOptions) -> Imported:
     """Read it; pictures without a file name are named by the end of their `coco_url`."""
     path = source.json_file or source.path
-    content = load_json(path) if source.json is None else source.json
-    images = content.get("images") if isinstance(content, dict) else None
-    if isinstance(images, list):
-        content = content | {"images": [_named(entry) for entry in images]}
-    index, report = read_coco(path, crowd=options.crowd, content=content, faults=options.faults)
-    index = replace(index, federation=_federation(path, content, index.category_ids))
+    index, report = cached_index(
+        path,
+        kind="lvis",
+        crowd=options.crowd,
+        faults=options.faults,
+        read=lambda: _read(path, options, source.json),
+        sketch=lambda: sketch_of(source.json),
+    )
     return Imported(index, report, None, path)
 
 
-def _federation(path: Path, content: dict[str, Any], category_ids: Sequence[int]) -> Federation:
-    """Return LVIS's fields; the builder keeps pictures in the order of the file."""
-    label_of = {category_id: label for label, category_id in enumerate(category_ids)}
+def _read(path: Path, options: ReadOptions, content: Any) -> tuple[AnnotationIndex, ImportReport]:
+    content = load_large_json(path) if content is None else content
+    images = content.get("images") if isinstance(content, dict) else None
+    if isinstance(images, list | JsonList):
+        content = content | {"images": [_named(entry) for entry in images]}
+    index, report = read_coco(path, crowd=options.crowd, content=content, faults=options.faults)
+    return replace(index, federation=_federation(path, content, index)), report
+
+
+def _federation(path: Path, content: dict[str, Any], index: AnnotationIndex) -> Federation:
+    """Return LVIS's fields, in the order of the pictures that were read."""
+    label_of = {category_id: label for label, category_id in enumerate(index.category_ids)}
     frequency_of = {one["id"]: str(one.get("frequency", "")) for one in content["categories"]}
+    entries: dict[tuple[int, str], dict[str, Any]] = {}
+    for entry in content["images"]:
+        # Others were refused, or left out where the faults are logged.
+        if isinstance(entry, dict) and is_id(entry.get("id")) and entry.get("file_name"):
+            entries.setdefault((entry["id"], str(entry["file_name"])), entry)
+    pictures = zip(index.image_ids.tolist(), index.file_names.tolist(), strict=True)
+    checked = [entries[picture] for picture in pictures]
     lists: dict[str, list[list[int]]] = {}
     for key in ("neg_category_ids", "not_exhaustive_category_ids"):
         lists[key] = []
-        for entry in content["images"]:
+        for entry in checked:
             ids = entry.get(key, [])
-            unknown = [one for one in ids if one not in label_of] if isinstance(ids, list) else ids
+            unknown = ids
+            if isinstance(ids, list):
+                unknown = [one for one in ids if not (is_id(one) and one in label_of)]
             if unknown or not isinstance(ids, list):
                 raise AnnotationError(
                     f"{path}: picture {entry['file_name']!r}: {key} names {unknown!r:.60}, wanted "
                     "ids of the list categories"
                 )
             lists[key].append([label_of[one] for one in ids])
-    frequencies = [frequency_of[one] for one in category_ids]
+    frequencies = [frequency_of[one] for one in index.category_ids]
     return Federation.of(frequencies, *lists.values())
 
 

@@ -22,7 +22,7 @@ __all__ = ["read", "sniff"]
 
 def sniff(source: Source) -> bool:
     """Say whether its json is COCO-shaped with segments."""
-    return isinstance(source.json, dict) and is_panoptic(source.json)
+    return isinstance(source.json_sketch, dict) and is_panoptic(source.json_sketch)
 
 
 def read(source: Source, options: ReadOptions) -> Imported:

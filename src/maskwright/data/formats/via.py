@@ -31,7 +31,7 @@ _WITHOUT_AREA = ("point", "polyline")
 
 def sniff(source: Source) -> bool:
     """Say whether its json is a project or a table of pictures with regions."""
-    content = source.json
+    content = source.json_sketch
     if not isinstance(content, dict) or not content:
         return False
     if "_via_img_metadata" in content:
