@@ -21,6 +21,7 @@ from jaxtyping import Float64, Int8, Int64
 from maskwright.evaluation.matching import Outcomes
 from maskwright.evaluation.objects import picture_groups
 from maskwright.masks.kernels import kernel
+from maskwright.masks.threads import in_parts
 
 __all__ = ["SIZE_SUFFIXES", "ClassCurves", "class_curves", "ranked_numbers"]
 
@@ -73,13 +74,10 @@ def class_curves(
         there, times = np.unique(outcomes.true_pictures[counted[true_rows]], return_counts=True)
         # Most limits hold back nothing: those recalls are the one without a limit.
         binding = [limit for limit in limits if limit <= outcomes.ranks[own].max(initial=-1)]
-        ap, recalls = _curves(
-            *_events(outcome[:, own]),
-            outcomes.ranks[own],
-            outcomes.pictures[own],
+        ap, recalls = _curves_in_parts(
+            (*_events(outcome[:, own]), outcomes.ranks[own], outcomes.pictures[own]),
             weights,
             weights[:, there] @ times,
-            _RECALLS,
             np.asarray(binding, np.int64),
         )
         columns = [binding.index(one) if one in binding else len(binding) for one in limits]
@@ -169,6 +167,25 @@ def _events(
     t, places = np.nonzero(outcome != 2)
     offsets = np.searchsorted(t, np.arange(len(outcome) + 1))
     return places, (outcome[t, places] == 1).astype(np.int64), offsets
+
+
+def _curves_in_parts(
+    detections: tuple[np.ndarray, ...],
+    weights: Int64[np.ndarray, "b m"],
+    num_true: Int64[np.ndarray, " b"],
+    limits: Int64[np.ndarray, " l"],
+) -> tuple[Float64[np.ndarray, "b t"], Float64[np.ndarray, "b t l+1"]]:
+    """`_curves` with the data sets shared out among threads."""
+
+    def some(first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+        chosen = slice(first, last)
+        found: tuple[np.ndarray, np.ndarray] = _curves(
+            *detections, weights[chosen], num_true[chosen], _RECALLS, limits
+        )
+        return found
+
+    ap, recall = zip(*in_parts(len(weights), some), strict=True)
+    return np.concatenate(ap), np.concatenate(recall)
 
 
 @kernel
