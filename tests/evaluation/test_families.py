@@ -175,7 +175,7 @@ def test_pictures_of_a_group_are_drawn_together_by_a_rule(scene) -> None:
         ("plate", ConfigError, "field:NAME or name:PATTERN"),
         ("name:plate", ConfigError, "has no brackets"),
         ("name:(", ConfigError, "no regular expression"),
-        ("field:plate", DataError, "says nothing of 8 of 8 pictures"),
+        ("field:plate", DataError, "8 of 8 pictures have no field 'plate'"),
         ("name:(plate)", DataError, "widen the pattern"),
     ],
 )

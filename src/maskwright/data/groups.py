@@ -11,8 +11,6 @@ Several rules join: pictures are of one group if any rule says so, also over oth
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,12 +21,12 @@ from jaxtyping import Int64
 from maskwright.data.dataset import Dataset
 from maskwright.data.fingerprints import fingerprint_dataset
 from maskwright.data.formats.contract import Source
+from maskwright.data.group_rules import keys_by_field, keys_by_name
 from maskwright.data.likeness import find_duplicates
-from maskwright.errors import ConfigError, DataError, nearest_name
+from maskwright.errors import ConfigError, nearest_name
 
 __all__ = ["group_pictures"]
 
-_MAX_NAMED = 5
 _KINDS = "field:NAME, name:PATTERN or near-duplicates"
 
 
@@ -75,29 +73,9 @@ def _by_rule(
     if kind == "field" and argument:
         return _by_field(dataset, argument, source)
     if kind == "name" and argument:
-        return _by_name(dataset, argument)
+        return _numbered(keys_by_name(dataset.file_names, argument))
     hint = nearest_name(kind, ["field", "name", "near-duplicates"])
     raise ConfigError(f"groups are {_KINDS}, got {rule!r}.{hint}")
-
-
-def _by_name(dataset: Dataset, pattern: str) -> Int64[np.ndarray, " m"]:
-    try:
-        expression = re.compile(pattern)
-    except re.error as error:
-        raise ConfigError(f"name:{pattern} is no regular expression: {error}") from error
-    if not expression.groups:
-        raise ConfigError(
-            f"name:{pattern} has no brackets: put them around what names the group, as in "
-            r"name:'^(plate\d+)'"
-        )
-    found = [expression.search(name) for name in dataset.file_names]
-    _refuse_missing(
-        [name for name, match in zip(dataset.file_names, found, strict=True) if match is None],
-        len(dataset),
-        f"have a name that {pattern!r} does not fit",
-        r"widen the pattern (name:'^(plate\d+)|(.*)' leaves the others by themselves)",
-    )
-    return _numbered([match.groups() for match in found if match is not None])
 
 
 def _by_field(dataset: Dataset, field: str, source: str | Path | None) -> Int64[np.ndarray, " m"]:
@@ -109,24 +87,8 @@ def _by_field(dataset: Dataset, field: str, source: str | Path | None) -> Int64[
             f"{source or 'this data'} is not: group by name:PATTERN or near-duplicates"
         )
     values = {entry.get("id"): entry for entry in pictures if isinstance(entry, dict)}
-    found = [values.get(image_id, {}).get(field) for image_id in dataset.image_ids.tolist()]
-    known = sorted({name for entry in values.values() for name in entry})
-    _refuse_missing(
-        [name for name, value in zip(dataset.file_names, found, strict=True) if value is None],
-        len(dataset),
-        f"have no field {field!r}",
-        f"fields that there are: {', '.join(known)}.{nearest_name(field, known)}",
-    )
-    return _numbered([json.dumps(value, sort_keys=True) for value in found])
-
-
-def _refuse_missing(names: list[str], num_images: int, problem: str, remedy: str) -> None:
-    if names:
-        more = ", ..." if len(names) > _MAX_NAMED else ""
-        raise DataError(
-            f"{len(names)} of {num_images} pictures {problem}: "
-            f"{', '.join(names[:_MAX_NAMED])}{more}; {remedy}"
-        )
+    own = [values.get(image_id, {}) for image_id in dataset.image_ids.tolist()]
+    return _numbered(keys_by_field(own, dataset.file_names, field))
 
 
 def _numbered(keys: Iterable[Any]) -> Int64[np.ndarray, " m"]:

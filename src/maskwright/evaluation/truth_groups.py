@@ -6,19 +6,14 @@ name:'^(plate\d+)'  what the bracketed parts of a regular expression find in the
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
+from maskwright.data.group_rules import keys_by_field, keys_by_name
 from maskwright.errors import ConfigError, DataError, nearest_name
 from maskwright.evaluation.resampling import Resampling
 from maskwright.evaluation.truth import CocoTruth
 
 __all__ = ["group_truth", "with_groups"]
-
-_SHOWN = 5
 
 
 def with_groups(resampling: Resampling, truth: CocoTruth) -> Resampling:
@@ -44,35 +39,10 @@ def group_truth(truth: CocoTruth, rule: str) -> list[str]:
     if kind not in ("field", "name") or not argument:
         hint = nearest_name(kind, ["field", "name"])
         raise ConfigError(f"groups are field:NAME or name:PATTERN, got {rule!r}.{hint}")
-    named = _by_name(images, argument) if kind == "name" else _by_field(images, argument)
-    missing = [
-        str(i.get("file_name", i["id"])) for i, n in zip(images, named, strict=True) if not n
-    ]
-    if missing:
-        shown = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
-        raise DataError(
-            f"{truth.source}: {rule} says nothing of {len(missing)} of {len(images)} pictures: "
-            f"{shown}; widen the pattern or fill in the field"
-        )
-    return named
-
-
-def _by_name(images: Sequence[Mapping[str, Any]], pattern: str) -> list[str]:
+    names = [str(image.get("file_name", image["id"])) for image in images]
     try:
-        expression = re.compile(pattern)
-    except re.error as problem:
-        raise ConfigError(f"name:{pattern} is no regular expression: {problem}") from problem
-    if not expression.groups:
-        raise ConfigError(
-            f"name:{pattern} has no brackets: put them around what names the group, as in "
-            r"name:'^(plate\d+)'"
-        )
-    found = [expression.search(str(image.get("file_name", ""))) for image in images]
-    return ["" if match is None else json.dumps(match.groups()) for match in found]
-
-
-def _by_field(images: Sequence[Mapping[str, Any]], field: str) -> list[str]:
-    return [
-        "" if image.get(field) is None else json.dumps(image[field], sort_keys=True)
-        for image in images
-    ]
+        if kind == "name":
+            return keys_by_name(names, argument)
+        return keys_by_field(images, names, argument)
+    except DataError as error:
+        raise DataError(f"{truth.source}: {error}") from error
