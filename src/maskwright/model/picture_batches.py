@@ -68,9 +68,10 @@ def normalise_pixels(
 ) -> Float[Tensor, "b 3 H W"]:
     """Return normalised pixels; the padding is zero afterwards, in every channel."""
     images = (batch.images.float() - mean) / std
-    for image, (height, width) in zip(images, batch.image_sizes, strict=True):
-        image[:, height:] = 0.0
-        image[:, :, width:] = 0.0
+    # by index: autograd refuses writing into what iterating over a tensor gives
+    for i, (height, width) in enumerate(batch.image_sizes):
+        images[i, :, height:] = 0.0
+        images[i, :, :, width:] = 0.0
     return images
 
 
