@@ -6,6 +6,7 @@ from maskwright.draw.augmented import augmented_sheet
 from maskwright.draw.class_overlay import class_overlay
 from maskwright.draw.colours import distinct_colours
 from maskwright.draw.contact import contact_sheet
+from maskwright.draw.heat import heat_overlay
 from maskwright.draw.overlay import overlay, overlay_of_windows, save_overlay
 from maskwright.draw.shrinking import LARGEST_OVERLAY, overlay_factor
 
@@ -15,6 +16,7 @@ __all__ = [
     "class_overlay",
     "contact_sheet",
     "distinct_colours",
+    "heat_overlay",
     "overlay",
     "overlay_factor",
     "overlay_of_windows",

@@ -1,4 +1,4 @@
-"""Why a model finds what it finds: saliency of single objects, and objects that look alike to it."""
+"""Why a model finds what it finds: saliency of single objects, and objects that look alike."""
 
 from __future__ import annotations
 

@@ -38,6 +38,7 @@ class ObjectIndex:
         model: Fingerprint of the network the features are of.
         data: Fingerprint of the data.
         seed: Of the sample.
+        limit: Objects it holds at most.
     """
 
     features: Float16[np.ndarray, "n d"]
@@ -50,6 +51,7 @@ class ObjectIndex:
     model: str
     data: str
     seed: int = 0
+    limit: int = 20_000
 
     def __len__(self) -> int:
         return len(self.features)
@@ -93,7 +95,8 @@ class ObjectIndex:
             DataError: The file is missing, damaged or of another version.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            # opened here: of a damaged file np.load leaves its own open
+            with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 if int(file["format"]) != _FORMAT:
                     raise DataError(
                         f"{path} is an index of format {int(file['format'])}, this version reads "
@@ -105,7 +108,7 @@ class ObjectIndex:
                 f"{path} is no index of objects, or a damaged one ({error}): delete it, and it is "
                 "made anew"
             ) from error
-        for name in ("num_objects", "model", "data", "seed"):
+        for name in ("num_objects", "model", "data", "seed", "limit"):
             columns[name] = columns[name].item()
         columns["class_names"] = tuple(columns["class_names"].tolist())
         return cls(**columns)
@@ -162,6 +165,7 @@ def build_object_index(
         model=model_fingerprint(model),
         data=data_fingerprint(dataset),
         seed=seed,
+        limit=limit,
     )
 
 
