@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from maskwright.cli.app import run
+from maskwright.data import read_image
 from maskwright.errors import ConfigError
 from maskwright.explain import ObjectIndex
 from maskwright.inference import Predictor
@@ -70,7 +70,7 @@ def test_maps_a_sheet_and_numbers_are_written_and_the_index_is_kept(
         assert each["neighbours"][0]["class"] == "disc"
     names = ["object_1.png", "object_3.png", "sheet.png", "explain.json"]
     assert [Path(path).name for path in numbers["written"]] == names
-    assert Image.open(out / "object_1.png").size == (768, 768)
+    assert read_image(out / "object_1.png").shape == (768, 768, 3)
     del numbers["written"]
     assert json.loads((out / "explain.json").read_text()) == numbers
     kept = ObjectIndex.load(model / "objects.npz")
