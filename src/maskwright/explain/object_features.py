@@ -43,7 +43,7 @@ def object_features(
     boxes = scale_boxes(objects.boxes.cpu(), batch.original_sizes[0], batch.image_sizes[0])
     boxes = boxes.to(batch.images.device)
     weights = _weights(objects).to(boxes.device)  # (n, s, s)
-    levels = []
+    levels: list[Tensor] = []
     for stride in sorted(features):
         if stride > _COARSEST and levels:
             break

@@ -76,8 +76,8 @@ def open_object_index(
     predictor: Predictor,
     model: str | os.PathLike[str] | None,
     *,
-    data: str | os.PathLike[str] | None = None,
-    images: str | os.PathLike[str] | None = None,
+    data: str | Path | None = None,
+    images: str | Path | None = None,
     path: str | os.PathLike[str] | None = None,
     limit: int = _LIMIT,
     seed: int = 0,
@@ -134,7 +134,7 @@ def open_object_index(
     return IndexedObjects(index=index, dataset=dataset, path=kept), ""
 
 
-def training_data(run: Path | None, images: str | os.PathLike[str] | None = None) -> Dataset:
+def training_data(run: Path | None, images: str | Path | None = None) -> Dataset:
     """Return the pictures that a run learnt from.
 
     Args:
