@@ -53,7 +53,7 @@ def heat_overlay(
 
 def _outline(canvas: UInt8[np.ndarray, "h w 3"], masks: Masks) -> None:
     """Draw the borders of the masks, scaled to the canvas."""
-    thickness = max(1, round(min(canvas.shape[:2]) / 250))
+    thickness = max(1, round(min(canvas.shape[:2]) / 500))
     for k in range(len(masks)):
         bitmap, (x, y) = masks.bitmap(k)
         if not bitmap.size:
