@@ -30,6 +30,7 @@ _RANK = {
     "training": 40,
     "evaluation": 40,
     "inference": 40,
+    "explain": 45,
     "recipes": 50,
     "cli": 60,
     "__main__": 70,

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 import tarfile
 import threading
 from collections import Counter
@@ -309,11 +310,12 @@ def test_mixing_is_refused_as_pictures_come_in_sequence(shards: Path) -> None:
 
 
 def test_pictures_of_16_bits_come_as_stored(discs: Path, tmp_path: Path) -> None:
-    dataset = open_dataset(discs)
+    copied = shutil.copytree(discs.parent, tmp_path / "copied") / discs.name
+    dataset = open_dataset(copied)
     for i in range(len(dataset)):
         image = cv2.imread(str(dataset.image_path(i)), cv2.IMREAD_GRAYSCALE)
         cv2.imwrite(str(dataset.image_path(i)), image.astype(np.uint16) * 16 + i)
-    dataset = open_dataset(discs)
+    dataset = open_dataset(copied)
     pixels = measure_pixel_format([dataset.image_path(i) for i in range(len(dataset))])
     assert pixels is not None
     shards = write_shards(dataset, tmp_path / "deep", pictures_per_shard=3)

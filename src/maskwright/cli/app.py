@@ -100,6 +100,17 @@ Examples:
     maskwright errors --predictions results.json --data val.json --out mistakes""",
 )
 app.command(
+    "maskwright.cli.explain:explain",
+    name="explain",
+    help="Show why a model finds the objects of a picture.",
+    help_epilogue="""\
+Examples:
+
+    maskwright explain runs/first street.jpg
+    maskwright explain runs/first street.jpg --objects 1 3 --out why
+    maskwright explain model.safetensors street.jpg --method occlusion --data train.json""",
+)
+app.command(
     "maskwright.cli.calibrate:calibrate",
     name="calibrate",
     help="Make a model's scores probabilities and choose score thresholds.",

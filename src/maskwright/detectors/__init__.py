@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from maskwright.detectors.box_head import BoxHead
-from maskwright.detectors.detector import Detector
+from maskwright.detectors.detector import Candidates, Detector
 from maskwright.detectors.fast_rcnn import FastRCNN
 from maskwright.detectors.faster_rcnn import FasterRCNN
 from maskwright.detectors.rcnn import RCNN
@@ -23,6 +23,7 @@ __all__ = [
     "SSD",
     "YOLO",
     "BoxHead",
+    "Candidates",
     "Detector",
     "DetectorConfig",
     "FastRCNN",

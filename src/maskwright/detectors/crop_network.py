@@ -64,9 +64,10 @@ class CropNetwork(nn.Module):
         """Return the pictures normalised, on the network's device; the padding is zero."""
         pixels = batch.images.to(self.pixel_mean.device).float()
         images = (pixels - self.pixel_mean) / self.pixel_std
-        for image, (height, width) in zip(images, batch.image_sizes, strict=True):
-            image[:, height:] = 0.0
-            image[:, :, width:] = 0.0
+        # by index: autograd refuses writing into what iterating over a tensor gives
+        for i, (height, width) in enumerate(batch.image_sizes):
+            images[i, :, height:] = 0.0
+            images[i, :, :, width:] = 0.0
         return images
 
     def forward(

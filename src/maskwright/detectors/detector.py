@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from typing import TypeAlias
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from maskwright.backbones import Backbone
 from maskwright.detectors.picture_search import PictureSearch
 from maskwright.structures import Batch, Features, Instances, Losses, Rois
 
-__all__ = ["Detector"]
+__all__ = ["Candidates", "Detector"]
+
+Candidates: TypeAlias = tuple[Float[Tensor, "_ _ 4"], Float[Tensor, "_ k"]]
+"""Boxes of one picture, (n, k, 4) or (n, 1, 4) where all classes share them, and their scores."""
 
 
 class Detector(nn.Module, ABC):
@@ -48,6 +53,16 @@ class Detector(nn.Module, ABC):
                 network of its own.
         """
 
+    def candidates(self, features: Features, batch: Batch) -> list[Candidates]:
+        """Return per picture the boxes and scores that `detect` chooses from, with gradients.
+
+        Nothing is left out for a low score or as a duplicate, so what is found here changes
+        smoothly with the pixels. A detector that does not say otherwise has what it detects.
+        """
+        return [
+            (found.boxes[:, None], _score_columns(found)) for found in self.detect(features, batch)
+        ]
+
     @property
     def is_finished(self) -> bool:
         """Whether everything is learnt by steps, or `finish` has been called."""
@@ -60,3 +75,12 @@ class Detector(nn.Module, ABC):
             batches: The training pictures as they are, with targets, on any device; they may be
                 gone through several times.
         """
+
+
+def _score_columns(found: Instances) -> Float[Tensor, "n k"]:
+    """Return the scores in the column of each object's label, zero in the others."""
+    assert found.scores is not None
+    labels = found.labels
+    width = int(labels.max()) + 1 if len(labels) else 1
+    columns = found.scores.new_zeros((len(found), width))
+    return columns.scatter(1, labels[:, None], found.scores[:, None])

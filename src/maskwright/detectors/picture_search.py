@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +60,7 @@ class PictureSearch:
         self.cache: ProposalCache | None = None
         self._known: OrderedDict[bytes, Float32[np.ndarray, "n 4"]] = OrderedDict()
         self._known_bytes = 0
+        self._held: Tensor | None = None
 
     def __call__(self, batch: Batch, *, keep: bool = True) -> list[Float[Tensor, "_ 4"]]:
         """Return the boxes of each picture inside its padding, at least one, on its device.
@@ -67,11 +70,26 @@ class PictureSearch:
             keep: Use the folder of `cache`, if there is one. Views that augmentation made do not
                 come again and would only fill it.
         """
+        if self._held is not None:
+            return [self._held.to(image.device) for image in batch.images]
         cache = self.cache if keep else None
         return [
             torch.from_numpy(self._search(_pixels(image, size), cache).copy()).to(image.device)
             for image, size in zip(batch.images, batch.image_sizes, strict=True)
         ]
+
+    @contextmanager
+    def holding(self, boxes: Float[Tensor, "_ 4"]) -> Iterator[None]:
+        """Propose these boxes for every picture meanwhile, and search none.
+
+        For what looks at many copies of one picture: the search jumps where pixels change a
+        little, and would be made for each of them.
+        """
+        before, self._held = self._held, boxes
+        try:
+            yield
+        finally:
+            self._held = before
 
     def _search(
         self, image: UInt8[np.ndarray, "h w 3"], cache: ProposalCache | None

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from maskwright.backbones import Backbone, BackboneConfig, ResNet
 from maskwright.detectors.crop_network import CropNetwork
-from maskwright.detectors.detector import Detector
+from maskwright.detectors.detector import Candidates, Detector
 from maskwright.detectors.picture_search import PictureSearch
 from maskwright.detectors.proposal_sampling import sample_proposals
 from maskwright.detectors.rcnn_fitting import RegionFitting
@@ -45,6 +45,7 @@ from maskwright.ops import (
     PositiveCount,
     Sampler,
     Setting,
+    clip_boxes,
     decode_boxes,
     mean_over_pictures,
     select_detections,
@@ -204,6 +205,19 @@ class RCNN(Detector):
             for image, proposals, size in zip(
                 images, self.search(batch), batch.image_sizes, strict=True
             )
+        ]
+
+    def candidates(self, features: Features, batch: Batch) -> list[Candidates]:
+        """Return the moved boxes and the scores of all proposals of each picture."""
+        del features
+        images = self.network.normalise(batch)
+        found = [
+            self._classify(image[None], proposals)
+            for image, proposals in zip(images, self.search(batch), strict=True)
+        ]
+        return [
+            (clip_boxes(boxes, size), scores)
+            for (boxes, scores), size in zip(found, batch.image_sizes, strict=True)
         ]
 
     def prepare(self, backbone: Backbone) -> None:

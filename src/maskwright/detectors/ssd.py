@@ -35,7 +35,7 @@ from maskwright.detectors.default_boxes import (
     match_default_boxes,
     tile_boxes,
 )
-from maskwright.detectors.detector import Detector
+from maskwright.detectors.detector import Candidates, Detector
 from maskwright.errors import ConfigError
 from maskwright.ops import (
     BACKGROUND,
@@ -235,6 +235,17 @@ class SSD(Detector):
                 )
             )
         return found
+
+    def candidates(self, features: Features, batch: Batch) -> list[Candidates]:
+        """Return the moved default boxes and their scores, of each picture."""
+        logits, deltas, boxes = self(features)
+        return [
+            (
+                clip_boxes(decode_boxes(delta, boxes, self.config.delta_weights), size)[:, None],
+                logit.softmax(dim=1)[:, 1:],
+            )
+            for logit, delta, size in zip(logits, deltas, batch.image_sizes, strict=True)
+        ]
 
     def _losses(
         self,

@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from maskwright.detectors.box_head import BoxHead
-from maskwright.detectors.detector import Detector
-from maskwright.ops import select_detections
+from maskwright.detectors.detector import Candidates, Detector
+from maskwright.ops import clip_boxes, select_detections
 from maskwright.structures import Batch, Features, Instances, Losses, Rois
 
 __all__ = ["TwoStage"]
@@ -55,6 +55,14 @@ class TwoStage(Detector):
         self, features: Features, batch: Batch
     ) -> tuple[Losses, list[Float[Tensor, "_ 4"]]]:
         """Return the losses of what proposes (maybe none) and the proposals to learn from."""
+
+    def candidates(self, features: Features, batch: Batch) -> list[Candidates]:
+        """Return the moved boxes and the scores of all proposals of each picture."""
+        boxes = self.box_head.predict(features, self.propose(features, batch))
+        return [
+            (clip_boxes(moved, size), scores)
+            for (moved, scores), size in zip(boxes, batch.image_sizes, strict=True)
+        ]
 
     def loss(self, features: Features, batch: Batch) -> tuple[Losses, list[Rois]]:
         """Return the losses of both stages, and the positive RoIs of each picture."""

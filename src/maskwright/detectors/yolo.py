@@ -23,7 +23,7 @@ from torch import Tensor
 
 from maskwright.backbones import Norm
 from maskwright.detectors.decoupled_head import DecoupledHead
-from maskwright.detectors.detector import Detector
+from maskwright.detectors.detector import Candidates, Detector
 from maskwright.detectors.task_alignment import Alignment, align_cells
 from maskwright.errors import ConfigError
 from maskwright.ops import (
@@ -189,6 +189,18 @@ class YOLO(Detector):
                 )
             )
         return found
+
+    def candidates(self, features: Features, batch: Batch) -> list[Candidates]:
+        """Return the box and the scores of every cell, of each picture."""
+        logits, distances = self.head(features)
+        cells = self._cells(features)
+        return [
+            (
+                clip_boxes(decode_distances(expected_value(borders), cells), size)[:, None],
+                logit.sigmoid(),
+            )
+            for logit, borders, size in zip(logits, distances, batch.image_sizes, strict=True)
+        ]
 
     def _cells(self, features: Features) -> Cells:
         return grid_cells({stride: features[stride] for stride in self.strides})

@@ -7,6 +7,7 @@ from maskwright.draw.class_overlay import class_overlay
 from maskwright.draw.colours import distinct_colours
 from maskwright.draw.contact import contact_sheet
 from maskwright.draw.display import displayed
+from maskwright.draw.heat import heat_overlay
 from maskwright.draw.overlay import overlay, overlay_of_windows, save_overlay
 from maskwright.draw.shrinking import LARGEST_OVERLAY, overlay_factor
 
@@ -17,6 +18,7 @@ __all__ = [
     "contact_sheet",
     "displayed",
     "distinct_colours",
+    "heat_overlay",
     "overlay",
     "overlay_factor",
     "overlay_of_windows",

@@ -96,9 +96,10 @@ def normalise_pixels(
             "open the dataset with dataset.with_pixels(model.config.pixels)"
         )
     images = (batch.images.float() - mean) / std
-    for image, (height, width) in zip(images, batch.image_sizes, strict=True):
-        image[:, height:] = 0.0
-        image[:, :, width:] = 0.0
+    # by index: autograd refuses writing into what iterating over a tensor gives
+    for i, (height, width) in enumerate(batch.image_sizes):
+        images[i, :, height:] = 0.0
+        images[i, :, :, width:] = 0.0
     return images
 
 

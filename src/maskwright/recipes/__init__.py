@@ -8,6 +8,8 @@ from maskwright.recipes.check_page import write_check_page
 from maskwright.recipes.choose import DataFacts, choose_recipe, data_facts, part_names
 from maskwright.recipes.comparison import ComparedModel, Comparison, compare
 from maskwright.recipes.error_folder import ErrorFolder, write_error_analysis
+from maskwright.recipes.explaining import Explanation, explain
+from maskwright.recipes.explanation_folder import write_explanation
 from maskwright.recipes.paired_scoring import compare_paired
 from maskwright.recipes.recipe import PRESETS, Preset, Recipe, TaskName
 from maskwright.recipes.run import TrainedRun
@@ -21,6 +23,7 @@ __all__ = [
     "Comparison",
     "DataFacts",
     "ErrorFolder",
+    "Explanation",
     "Preset",
     "Recipe",
     "TaskName",
@@ -30,6 +33,7 @@ __all__ = [
     "compare",
     "compare_paired",
     "data_facts",
+    "explain",
     "override_recipe",
     "part_names",
     "predict_dataset",
@@ -41,4 +45,5 @@ __all__ = [
     "view_augmented",
     "write_check_page",
     "write_error_analysis",
+    "write_explanation",
 ]
