@@ -209,7 +209,9 @@ def explain(
     )
     if neighbours < 0 or top < 1:
         raise ConfigError(f"neighbours must be 0 or more and top 1 or more: {neighbours}, {top}")
-    predictor = model if isinstance(model, Predictor) else load(model, device=device)
+    predictor = (
+        model if isinstance(model, Predictor) else load(model, device=device, runtime="eager")
+    )
     taken = as_picture(picture)
     found = predictor.predict(
         taken.image if taken.path is None else taken.path, score_threshold=score_threshold
