@@ -97,6 +97,17 @@ Examples:
     maskwright errors --predictions results.json --data val.json --out mistakes""",
 )
 app.command(
+    "maskwright.cli.report:report",
+    name="report",
+    help="Write one page that says how good a model is and where it fails.",
+    help_epilogue="""\
+Examples:
+
+    maskwright report runs/first val.json
+    maskwright report runs/first all.json --subset test --out test.html --write html json
+    maskwright report --predictions results.json --data val.json --metrics cells""",
+)
+app.command(
     "maskwright.cli.calibrate:calibrate",
     name="calibrate",
     help="Make a model's scores probabilities and choose score thresholds.",

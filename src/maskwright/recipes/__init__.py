@@ -7,6 +7,7 @@ from maskwright.recipes.choose import DataFacts, choose_recipe, data_facts, part
 from maskwright.recipes.comparison import ComparedModel, Comparison, compare
 from maskwright.recipes.error_folder import ErrorFolder, write_error_analysis
 from maskwright.recipes.recipe import PRESETS, Preset, Recipe, TaskName
+from maskwright.recipes.report import EvaluationReport, report_model, report_predictions
 from maskwright.recipes.run import TrainedRun
 from maskwright.recipes.scoring import predict_dataset, score_class_maps, score_model
 from maskwright.recipes.training_runs import resume, train
@@ -18,6 +19,7 @@ __all__ = [
     "Comparison",
     "DataFacts",
     "ErrorFolder",
+    "EvaluationReport",
     "Preset",
     "Recipe",
     "TaskName",
@@ -28,6 +30,8 @@ __all__ = [
     "data_facts",
     "part_names",
     "predict_dataset",
+    "report_model",
+    "report_predictions",
     "resume",
     "save_reliability_plot",
     "score_class_maps",
