@@ -145,8 +145,8 @@ def _one_square(width: int, height: int, folder: Path) -> tuple[Path, np.ndarray
 
 def test_no_picture_takes_more_than_its_share() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
-    best, bounded = (len(encode_within(noise, ".webp", limit)) for limit in (10**9, 20_000))
-    assert bounded <= 20_000 < best
+    best, bounded = (len(encode_within(noise, ".webp", limit)) for limit in (10**9, 40_000))
+    assert bounded <= 40_000 < best
     flat = np.full((64, 64, 3), 128, np.uint8)
     assert encode_within(flat, ".webp", 100_000) == encode_within(flat, ".webp", 10**9)
 
@@ -210,7 +210,7 @@ def test_names_cannot_bring_their_own_html(
     markdown = (tmp_path / "page.md").read_text(encoding="utf-8")
     assert "<script" not in markdown
     assert "<img" not in markdown
-    assert "](http" not in markdown
+    assert not re.search(r"(?<!\\)\]\(http", markdown)
 
 
 @pytest.mark.parametrize("left", ["truth", "predictions", "pictures"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from maskwright.recipes.calibrating import Calibrated, calibrate_model, save_reliability_plot
+from maskwright.recipes.card import ModelCard, model_card, push_model, save_for_hub
 from maskwright.recipes.choose import DataFacts, choose_recipe, data_facts, part_names
 from maskwright.recipes.comparison import ComparedModel, Comparison, compare
 from maskwright.recipes.error_folder import ErrorFolder, write_error_analysis
@@ -20,6 +21,7 @@ __all__ = [
     "DataFacts",
     "ErrorFolder",
     "EvaluationReport",
+    "ModelCard",
     "Preset",
     "Recipe",
     "TaskName",
@@ -28,11 +30,14 @@ __all__ = [
     "choose_recipe",
     "compare",
     "data_facts",
+    "model_card",
     "part_names",
     "predict_dataset",
+    "push_model",
     "report_model",
     "report_predictions",
     "resume",
+    "save_for_hub",
     "save_reliability_plot",
     "score_class_maps",
     "score_model",
