@@ -55,8 +55,12 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
                 wanted = json.loads(body)
                 name = "/".join(filter(None, (wanted.get("organization"), wanted["name"])))
                 hub.files.setdefault(name, {})
-                hub.is_private[name] = bool(wanted.get("private"))
+                # Before version 1 of the client "private" was true or false.
+                is_private = wanted.get("private") or wanted.get("visibility") == "private"
+                hub.is_private[name] = bool(is_private)
                 self._json({"url": f"{hub.address}/{name}", "id": name, "name": name})
+            elif self.path == "/api/validate-yaml":
+                self._json({"errors": [], "warnings": []})
             elif match := re.fullmatch(r"/api/models/(.+)/preupload/main", self.path):
                 files = [
                     {"path": one["path"], "uploadMode": "regular", "shouldIgnore": False}

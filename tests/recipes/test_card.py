@@ -141,11 +141,11 @@ def test_a_folder_as_a_hub_holds_it_loads(disc_run: Path, tmp_path: Path) -> Non
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeHub]:
     """A hub on this machine, with a cache of its own."""
-    package = pytest.importorskip("huggingface_hub")
+    constants = pytest.importorskip("huggingface_hub.constants")
     with serve_hub() as served:
-        monkeypatch.setattr(package.constants, "ENDPOINT", served.address)
-        monkeypatch.setattr(package.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(package.constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr(constants, "ENDPOINT", served.address)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
         monkeypatch.setenv("HF_TOKEN", "hf_nobody")
         yield served
 
@@ -179,7 +179,7 @@ def test_the_command_line_writes_and_pushes_cards(
 ) -> None:
     out = tmp_path / "card.md"
     assert run(["card", str(disc_run), "--out", str(out), "--license", "MIT"]) == 0
-    assert '"license": "mit"' in out.read_text(encoding="utf-8")
+    assert 'license: "mit"' in out.read_text(encoding="utf-8")
     assert run(["push", str(disc_run), "ann/cli", "--card", str(out)]) == 0
     assert hub.files["ann/cli"]["README.md"] == out.read_bytes()
     assert f"{hub.address}/ann/cli/commit" in capsys.readouterr().out

@@ -35,9 +35,8 @@ def load(
             and kept in that hub's cache), or "torchvision/maskrcnn_resnet50_fpn" or the like for
             torchvision's network (`maskwright.model.torchvision_names` has all; only Mask R-CNN
             draws masks). "torchvision/deeplabv3_resnet50" and the like
-            (`torchvision_segmentation_names`), and
-            files of semantic models, give a predictor with `class_map` alone. A calibration in a
-            model file is applied to every score.
+            (`torchvision_segmentation_names`), and files of semantic models, give a predictor with
+            `class_map` alone. A calibration in a model file is applied to every score.
         weights: Of a torchvision network: the file of a state dict, or "download" for the official
             one. Nothing is downloaded without that word.
         class_names: Of a torchvision network with weights of your own, without background; None

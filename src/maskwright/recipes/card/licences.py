@@ -68,11 +68,11 @@ def _package_licence(package: str) -> str:
     except PackageNotFoundError:
         return UNKNOWN
     for key in ("License-Expression", "License"):
-        value = said.get(key)
-        if value and value.upper() != "UNKNOWN" and "\n" not in value:
-            return value
+        for value in said.get_all(key) or []:
+            if value.upper() != "UNKNOWN" and "\n" not in value:
+                return str(value)
     named = [one for one in said.get_all("Classifier") or [] if one.startswith("License ::")]
-    return named[0].split(" :: ")[-1] if named else f"{UNKNOWN} (the package does not say)"
+    return str(named[0]).split(" :: ")[-1] if named else f"{UNKNOWN} (the package does not say)"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from typing import Any
 
 __all__ = ["card_metadata", "yaml_text"]
 
+_YAML_WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
+
 
 def card_metadata(
     name: str,
@@ -57,11 +59,11 @@ def yaml_text(value: Mapping[str, Any]) -> str:
     """Return plain values as YAML; words are quoted as in JSON, which YAML reads likewise.
 
     >>> print(yaml_text({"tags": ["a", "no"], "at": {"x": 1.5}}), end="")
-    "tags":
+    tags:
       - "a"
       - "no"
-    "at":
-      "x": 1.5
+    at:
+      x: 1.5
     """
     return "".join(f"{line}\n" for line in _lines(value, ""))
 
@@ -85,7 +87,9 @@ def _lines(value: Any, indent: str) -> list[str]:
 
 
 def _name(key: str) -> str:
-    return json.dumps(key, ensure_ascii=False)
+    """Return a key, quoted unless it is plainly a word (and no YAML word for true or false)."""
+    is_plain = re.fullmatch(r"[a-z][a-z_-]*", key) and key not in _YAML_WORDS
+    return key if is_plain else json.dumps(key, ensure_ascii=False)
 
 
 def _licence(licence: str | None) -> dict[str, Any]:

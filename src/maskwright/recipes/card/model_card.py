@@ -225,8 +225,9 @@ def _limits(facts: ModelFacts, report: EvaluationReport | None) -> list[str]:
     limits = [f"It knows {_some(facts.class_names)}, and nothing else."]
     if facts.picture_side is not None and facts.object_side is not None:
         limits.append(
-            f"It learnt from pictures with a side of about {facts.picture_side} pixels and objects "
-            f"of about {facts.object_side}; others are best scaled or tiled (--tiles auto)."
+            f"It learnt from pictures with a side of about {facts.picture_side} pixels, whose "
+            f"large objects have one of about {facts.object_side}; others are best scaled or tiled "
+            "(--tiles auto)."
         )
     if report is None:
         return [*limits, "Which objects it misses was not measured for this card."]

@@ -99,7 +99,7 @@ def model_section(facts: ModelFacts) -> Section:
     rows.append((f"classes ({len(facts.class_names)})", _some(facts.class_names)))
     rows.append(("scores", "calibrated" if facts.is_calibrated else "as the network gives them"))
     if facts.picture_side is not None and facts.object_side is not None:
-        sides = f"{facts.picture_side} pixels, their objects {facts.object_side}"
+        sides = f"{facts.picture_side} pixels, large objects {facts.object_side}"
         rows.append(("trained on pictures with a side of about", sides))
     blocks: list[Block] = [Facts(rows=tuple(rows))]
     if facts.training is None:
