@@ -143,7 +143,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeHub]:
     """A hub on this machine, with a cache of its own."""
     constants = pytest.importorskip("huggingface_hub.constants")
     with serve_hub() as served:
-        monkeypatch.setattr(constants, "ENDPOINT", served.address)
+        monkeypatch.setenv("HF_ENDPOINT", served.address)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
         monkeypatch.setenv("HF_TOKEN", "hf_nobody")

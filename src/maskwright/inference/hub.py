@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -60,3 +61,4 @@ def download_model(name: str) -> Path:
             f"{name} could not be fetched: {error}: see that the repository holds {HUB_MODEL}, and "
             "log in with hf auth login if it is private"
         ) from error
+    return Path(fetched)

@@ -86,7 +86,7 @@ def push_model(
     except ImportError as error:
         raise MissingExtraError("huggingface_hub", "hub", "push a model to the hub") from error
     name, _ = parse_repo(repo)
-    api = HfApi(endpoint=endpoint, library_name="maskwright")
+    api = HfApi(endpoint=endpoint or os.environ.get("HF_ENDPOINT"), library_name="maskwright")
     with tempfile.TemporaryDirectory() as folder:
         save_for_hub(model, card, folder)
         try:
