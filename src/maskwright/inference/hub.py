@@ -55,7 +55,13 @@ def download_model(name: str) -> Path:
     except ImportError as error:
         raise MissingExtraError("huggingface_hub", "hub", f"load {name}") from error
     try:
-        return Path(hf_hub_download(repo, HUB_MODEL, revision=revision, library_name="maskwright"))
+        fetched = hf_hub_download(
+            repo,
+            HUB_MODEL,
+            revision=revision,
+            library_name="maskwright",
+            endpoint=os.environ.get("HF_ENDPOINT"),  # the package reads it once, when imported
+        )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(
             f"{name} could not be fetched: {error}: see that the repository holds {HUB_MODEL}, and "
