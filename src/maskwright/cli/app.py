@@ -111,6 +111,37 @@ Examples:
     maskwright explain model.safetensors street.jpg --method occlusion --data train.json""",
 )
 app.command(
+    "maskwright.cli.report:report",
+    name="report",
+    help="Write one page that says how good a model is and where it fails.",
+    help_epilogue="""\
+Examples:
+
+    maskwright report runs/first val.json
+    maskwright report runs/first all.json --subset test --out test.html --write html json
+    maskwright report --predictions results.json --data val.json --metrics cells""",
+)
+app.command(
+    "maskwright.cli.card:card",
+    name="card",
+    help="Write a model card: data, licences, training, scores and limits.",
+    help_epilogue="""\
+Examples:
+
+    maskwright card runs/first --data val.json --license Apache-2.0
+    maskwright card runs/first --data all.json --subset test --out runs/first/README.md""",
+)
+app.command(
+    "maskwright.cli.card:push",
+    name="push",
+    help="Send a model and its card to the Hugging Face hub.",
+    help_epilogue="""\
+Examples:
+
+    maskwright push runs/first ann/nuclei --card README.md --private
+    maskwright predict hf://ann/nuclei pictures/ --out results""",
+)
+app.command(
     "maskwright.cli.calibrate:calibrate",
     name="calibrate",
     help="Make a model's scores probabilities and choose score thresholds.",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from maskwright.evaluation import PredictionSource
     from maskwright.evaluation.truth import TruthSource
 
-__all__ = ["errors"]
+__all__ = ["errors", "pictures_if_any"]
 
 
 def errors(
@@ -82,7 +82,7 @@ def errors(
     truth: TruthSource
     if model is None:
         assert predictions is not None
-        dataset = _pictures_if_any(data, images)
+        dataset = pictures_if_any(data, images)
         if to is not None and dataset is None:
             raise ConfigError(f"--to {to} needs the pictures: say where they are with --images")
         found, truth = predictions, dataset or data
@@ -120,7 +120,7 @@ def errors(
     return 0
 
 
-def _pictures_if_any(data: Path, images: Path | None) -> Dataset | None:
+def pictures_if_any(data: Path, images: Path | None) -> Dataset | None:
     """Return the data with its pictures; None, and a word about it, where they are not at hand."""
     from maskwright.data import open_dataset
 

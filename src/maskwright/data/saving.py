@@ -60,14 +60,28 @@ def save_stored(path: str | os.PathLike[str], image: Shaped[np.ndarray, "h w c"]
 
 
 def encode_image(
-    image: Shaped[np.ndarray, "h w 3"] | Shaped[np.ndarray, "h w"], suffix: str = ".png"
+    image: Shaped[np.ndarray, "h w 3"] | Shaped[np.ndarray, "h w"],
+    suffix: str = ".png",
+    *,
+    quality: int | None = None,
 ) -> bytes:
     """Return the bytes of a picture file, RGB or grey, of the format that `suffix` names.
+
+    Args:
+        image: (h, w, 3) RGB or (h, w), uint8 or uint16.
+        suffix: Such as ".png".
+        quality: Of JPEG and WebP, 1 to 100; None takes OpenCV's (95 and lossless). Other formats
+            do not look at it.
 
     Raises:
         ImageError: The format cannot hold the picture.
     """
-    written, encoded = cv2.imencode(suffix, image[..., ::-1] if image.ndim == 3 else image)
+    names = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+    options: list[int] = []
+    if quality is not None and suffix in names:
+        options = [int(getattr(cv2, f"IMWRITE_{names[suffix]}_QUALITY")), quality]
+    pixels = image[..., ::-1] if image.ndim == 3 else image
+    written, encoded = cv2.imencode(suffix, pixels, options)
     if not written:
         raise ImageError(f"a {image.dtype} picture {image.shape} cannot be a {suffix} file")
     return bytes(encoded.tobytes())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from maskwright.devices import choose_device
 from maskwright.errors import CheckpointError, ConfigError, nearest_name
+from maskwright.inference.hub import HUB_MODEL, HUB_PREFIX, download_model
 from maskwright.inference.predictor import Predictor
 from maskwright.inference.runtimes import make_runtime
 
@@ -37,11 +38,12 @@ def load(
 
     Args:
         name_or_path: A model file (`RUN/best.safetensors`), a run folder, whose best model is
-            taken, or "torchvision/maskrcnn_resnet50_fpn" or the like for torchvision's network
-            (`maskwright.model.torchvision_names` has all; only Mask R-CNN draws masks).
-            "torchvision/deeplabv3_resnet50" and the like (`torchvision_segmentation_names`), and
-            files of semantic models, give a predictor with `class_map` alone. A calibration in a
-            model file is applied to every score.
+            taken, or "hf://user/model" for one on the Hugging Face hub (extra `hub`; it is fetched
+            and kept in that hub's cache), or "torchvision/maskrcnn_resnet50_fpn" or the like for
+            torchvision's network (`maskwright.model.torchvision_names` has all; only Mask R-CNN
+            draws masks). "torchvision/deeplabv3_resnet50" and the like
+            (`torchvision_segmentation_names`), and files of semantic models, give a predictor with
+            `class_map` alone. A calibration in a model file is applied to every score.
         weights: Of a torchvision network: the file of a state dict, or "download" for the official
             one. Nothing is downloaded without that word.
         class_names: Of a torchvision network with weights of your own, without background; None
@@ -86,7 +88,7 @@ def _load_model(
         raise CheckpointError(
             f"there is no model file {name}; torchvision's network is called torchvision/{name}"
         )
-    path = model_file(name)
+    path = download_model(name) if name.startswith(HUB_PREFIX) else model_file(name)
     return load_checkpoint(path, device=place), read_checkpoint_header(path).calibration
 
 
@@ -119,13 +121,15 @@ def _torchvision_model(
 def model_file(name_or_path: str | os.PathLike[str]) -> Path:
     """Return the file that a path names: itself, or the best model of a run folder.
 
+    A folder as a hub holds it has `model.safetensors`.
+
     Raises:
         CheckpointError: A folder without a model.
     """
     path = Path(name_or_path)
     if not path.is_dir():
         return path
-    for name in ("best.safetensors", "last.safetensors"):
+    for name in ("best.safetensors", "last.safetensors", HUB_MODEL):
         if (path / name).is_file():
             return path / name
     raise CheckpointError(f"{path} is a folder without best.safetensors or last.safetensors")

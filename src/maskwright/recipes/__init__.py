@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from maskwright.recipes.augmenting import override_recipe, view_augmented
 from maskwright.recipes.calibrating import Calibrated, calibrate_model, save_reliability_plot
+from maskwright.recipes.card import ModelCard, model_card, push_model, save_for_hub
 from maskwright.recipes.check_page import write_check_page
 from maskwright.recipes.choose import DataFacts, choose_recipe, data_facts, part_names
 from maskwright.recipes.comparison import ComparedModel, Comparison, compare
@@ -12,6 +13,7 @@ from maskwright.recipes.explaining import Explanation, explain
 from maskwright.recipes.explanation_folder import write_explanation
 from maskwright.recipes.paired_scoring import compare_paired
 from maskwright.recipes.recipe import PRESETS, Preset, Recipe, TaskName
+from maskwright.recipes.report import EvaluationReport, report_model, report_predictions
 from maskwright.recipes.run import TrainedRun
 from maskwright.recipes.scoring import predict_dataset, score_class_maps, score_model
 from maskwright.recipes.training_runs import resume, train
@@ -23,7 +25,9 @@ __all__ = [
     "Comparison",
     "DataFacts",
     "ErrorFolder",
+    "EvaluationReport",
     "Explanation",
+    "ModelCard",
     "Preset",
     "Recipe",
     "TaskName",
@@ -34,10 +38,15 @@ __all__ = [
     "compare_paired",
     "data_facts",
     "explain",
+    "model_card",
     "override_recipe",
     "part_names",
     "predict_dataset",
+    "push_model",
+    "report_model",
+    "report_predictions",
     "resume",
+    "save_for_hub",
     "save_reliability_plot",
     "score_class_maps",
     "score_model",

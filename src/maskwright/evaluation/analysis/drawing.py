@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
 
+from maskwright.data import ArrayWindows
 from maskwright.draw import overlay
+from maskwright.draw.shrinking import shrink_instances, shrink_picture
 from maskwright.evaluation.analysis.listed import ListedObject
 from maskwright.evaluation.analysis.matching import lies_in_crowd, match_in_class
 from maskwright.evaluation.analysis.pairs import FoundAndTrue
@@ -54,14 +56,20 @@ class OutcomeDrawer:
         object.__setattr__(self, "_state", (kept, right >= 0, is_found))
 
     def draw(
-        self, image: UInt8[np.ndarray, "h w 3"], picture: int, *, also: ListedObject | None = None
-    ) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]]:
+        self,
+        image: UInt8[np.ndarray, "h w 3"],
+        picture: int,
+        *,
+        also: ListedObject | None = None,
+        factor: int = 1,
+    ) -> tuple[UInt8[np.ndarray, "_ _ 3"], UInt8[np.ndarray, "_ _ 3"]]:
         """Return the picture with its true objects, and with what was found.
 
         Args:
             image: RGB, of the size that the truth says.
             picture: Its index in the truth.
             also: An entry of a list whose found object is drawn whatever its score.
+            factor: Sides are divided by it before anything is drawn, so that outlines are seen.
         """
         kept, is_right, is_found = self._state  # type: ignore[attr-defined]
         true, found = self.objects.truth.objects, self.objects.found
@@ -73,17 +81,14 @@ class OutcomeDrawer:
         true_colours = np.where(is_found[true_rows, None], _GOOD, _MISSED)
         true_colours = np.where(true.is_crowd[true_rows, None], _CROWD, true_colours)
         colours = np.where(is_right[rows, None], _GOOD, _WRONG)
-        sides = (true, true_rows, true_colours), (found, rows, colours)
-        truth, prediction = (
-            overlay(
-                image,
-                picture_instances(self.objects, picture, each, own, with_scores=each is found),
-                colours=palette.astype(np.uint8),
-                opacity=0.25,
-            )
-            for each, own, palette in sides
-        )
-        return truth, prediction
+        canvas = image if factor == 1 else shrink_picture(ArrayWindows(image), factor)
+
+        def drawn(side: Objects, own: np.ndarray, palette: np.ndarray) -> np.ndarray:
+            shown = picture_instances(self.objects, picture, side, own, with_scores=side is found)
+            shown = shown if factor == 1 else shrink_instances(shown, factor)
+            return overlay(canvas, shown, colours=palette.astype(np.uint8), opacity=0.25)
+
+        return drawn(true, true_rows, true_colours), drawn(found, rows, colours)
 
 
 def picture_instances(

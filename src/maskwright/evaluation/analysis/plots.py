@@ -32,6 +32,9 @@ _MOST_CURVES = 9
 _MOST_NUMBERS = 15
 """Rows of a matrix up to which its cells carry numbers."""
 
+_LONGEST_NAME = 24
+"""Letters of a class name in a plot."""
+
 _GREY = "0.55"
 
 
@@ -79,8 +82,9 @@ def plot_confusion(
     image = axes.imshow(values, cmap="Blues", vmin=0, vmax=top)
     label = "objects" if shares == "none" else f"part of the {shares} objects"
     figure.colorbar(image, ax=axes, shrink=0.8, label=label)
-    axes.set_xticks(range(n), [*confusion.class_names, "(nothing)"], rotation=45, ha="right")
-    axes.set_yticks(range(n), [*confusion.class_names, "(nothing)"])
+    names = [*map(_short, confusion.class_names), "(nothing)"]
+    axes.set_xticks(range(n), names, rotation=45, ha="right")
+    axes.set_yticks(range(n), names)
     axes.set(
         xlabel="found",
         ylabel="true",
@@ -160,7 +164,7 @@ def plot_reliability(reports: Mapping[str, CalibrationReport]) -> Figure:
             one = report.total if name == ALL_CLASSES else report.per_class.get(name)
             if one is not None and one.bins:
                 _plot_reliability(axes, one, f"{title}: {100 * one.ece:.1f} %", colour)
-        axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title=name)
+        axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title=_short(name))
         if axes.get_legend_handles_labels()[1]:
             axes.legend(title="calibration error", fontsize=8, title_fontsize=8, loc="upper left")
     for axes in panels.flat[len(names) :]:
@@ -195,15 +199,25 @@ def _shown(curves: Curves) -> list[tuple[str, Curve, Mapping[str, Any]]]:
     largest = sorted(curves.per_class.items(), key=lambda item: -item[1].num_true)[:_MOST_CURVES]
     thick = {"color": "black", "linewidth": 2.5}
     if len(curves.per_class) == 1:
-        return [(name, curve, thick) for name, curve in largest]
+        return [(_short(name), curve, thick) for name, curve in largest]
     colours = _palette(len(largest))
     return [
         (ALL_CLASSES, curves.total, thick),
         *(
-            (name, curve, {"color": colour, "linewidth": 1.3})
+            (_short(name), curve, {"color": colour, "linewidth": 1.3})
             for (name, curve), colour in zip(largest, colours, strict=True)
         ),
     ]
+
+
+def _short(name: str) -> str:
+    """A class name that leaves room for the plot, and that matplotlib takes as mere text.
+
+    Dollars would begin a formula, and lines whose name begins with "_" have no legend.
+    """
+    cut = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
+    escaped = cut.replace("$", r"\$")
+    return f" {escaped}" if escaped.startswith("_") else escaped
 
 
 def _palette(count: int) -> list[tuple[float, float, float]]:

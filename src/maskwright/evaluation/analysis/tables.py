@@ -21,9 +21,9 @@ from maskwright.evaluation.analysis.tide import ERROR_KINDS, TideErrors
 if TYPE_CHECKING:
     from maskwright.evaluation.analysis.report import ErrorAnalysis
 
-__all__ = ["analysis_tables"]
+__all__ = ["MISTAKE_MEANINGS", "analysis_tables"]
 
-_MEANINGS = {
+MISTAKE_MEANINGS = {
     "Cls": "well placed, wrong class",
     "Loc": "right class, badly placed",
     "Both": "wrong class, badly placed",
@@ -71,7 +71,7 @@ def _tide_table(errors: TideErrors) -> Table:
             table.add_section()
         count = total.counts.get(name)
         table.add_row(
-            name, f"{100 * cost:.1f}", "" if count is None else str(count), _MEANINGS[name]
+            name, f"{100 * cost:.1f}", "" if count is None else str(count), MISTAKE_MEANINGS[name]
         )
     return table
 
