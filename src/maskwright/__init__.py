@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from maskwright.data import Dataset, check_dataset, open_dataset, read_image, split_dataset
     from maskwright.errors import MaskwrightError
     from maskwright.evaluation import evaluate
-    from maskwright.inference import Predictor, load
+    from maskwright.inference import Ensemble, Predictor, load
     from maskwright.masks import Masks
     from maskwright.model import InstanceSegmenter
     from maskwright.recipes import train
@@ -28,6 +28,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Dataset": "maskwright.data",
+    "Ensemble": "maskwright.inference",
     "InstanceSegmenter": "maskwright.model",
     "Instances": "maskwright.structures",
     "Masks": "maskwright.masks",
@@ -47,6 +48,7 @@ _PACKAGES = ("data", "recipes")
 
 __all__ = [
     "Dataset",
+    "Ensemble",
     "InstanceSegmenter",
     "Instances",
     "Masks",

@@ -41,6 +41,11 @@ def predict(
     batch_size: int = 1,
     tiles: Literal["auto"] | int | None = None,
     overlap: int | None = None,
+    tta: str | None = None,
+    ensemble: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    ensemble_weights: Annotated[
+        tuple[float, ...], Parameter(consume_multiple=True, negative="")
+    ] = (),
     weights: str | None = None,
     device: str | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
@@ -77,10 +82,15 @@ def predict(
             objects across their seams; auto takes the size of the pictures the model was trained
             on. TIFF files are then read part by part. By default pictures go whole.
         overlap: Pixels that neighbouring tiles share. By default as much as large objects need.
+        tta: Test-time augmentation: fuse what is found in several views, flips (and mirrored),
+            vertical-flips, scales (0.8, 1, 1.25), or some of them joined by +.
+        ensemble: More models, whose objects are fused with those of MODEL.
+        ensemble_weights: Of MODEL and of each of those; by default all alike.
         weights: For torchvision/NAME models: a file, or download.
         device: cpu, cuda or mps. By default the best there is.
         json_: Print a summary as JSON, and nothing else.
     """
+    from maskwright.cli.evaluate import open_model
     from maskwright.cli.progress import pictures_bar
     from maskwright.inference import OUTPUTS, PostProcessing, load, predict_to_folder
 
@@ -95,6 +105,8 @@ def predict(
             "--pixel-size": pixel_size,
             "--tiles": tiles,
             "--overlap": overlap,
+            "--tta": tta,
+            "--ensemble": ensemble,
         }
         _refuse_options_of_objects(options)
         predictor = load(model, weights=weights, device=device)
@@ -111,7 +123,14 @@ def predict(
     )
     if overlap is not None and tiles is None:
         raise ConfigError("--overlap is of tiles: add --tiles auto, or --tiles SIDE")
-    predictor = load(model, weights=weights, device=device)
+    predictor = open_model(
+        model,
+        weights,
+        device,
+        tta=tta,
+        ensemble=ensemble,
+        ensemble_weights=ensemble_weights,
+    )
     steps = replace(steps, score_threshold=predictor.score_thresholds(score_threshold))
     unit = "pictures" if tiles is None else "tiles"
     with pictures_bar("Predicting", unit=unit, quiet=json_) as progress:

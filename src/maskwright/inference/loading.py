@@ -25,6 +25,7 @@ def load(
     weights: str | os.PathLike[str] | None = None,
     class_names: Sequence[str] | None = None,
     device: str | None = None,
+    tta: str | None = None,
 ) -> Predictor:
     """Load a model to predict with.
 
@@ -41,6 +42,7 @@ def load(
             means COCO's, for semantic networks Pascal VOC's. Model files carry theirs.
         device: Where it runs, as torch names it: "cpu", "cuda", "cuda:1", "mps"; None takes the
             first of cuda, mps and cpu that is there.
+        tta: Test-time augmentation, "flips" or the like: see `Predictor`.
 
     Raises:
         CheckpointError: The file is missing, damaged or of another version.
@@ -53,7 +55,7 @@ def load(
     name = os.fspath(name_or_path)
     if name.startswith(_TORCHVISION):
         model = _torchvision_model(name.removeprefix(_TORCHVISION), weights, class_names)
-        return Predictor(model.to(place))
+        return Predictor(model.to(place), tta=tta)
     if weights is not None or class_names is not None:
         raise ConfigError(
             f"{name} is a model file with weights and class names of its own: leave those out"
@@ -64,7 +66,7 @@ def load(
         )
     path = model_file(name)
     calibration = read_checkpoint_header(path).calibration
-    return Predictor(load_checkpoint(path, device=place), calibration)
+    return Predictor(load_checkpoint(path, device=place), calibration, tta=tta)
 
 
 def _torchvision_names() -> tuple[str, ...]:

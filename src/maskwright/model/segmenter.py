@@ -147,9 +147,23 @@ class InstanceSegmenter(nn.Module):
             ImageError: Not (h, w, 3) uint8, or without pixels.
             ValueError: No pictures.
         """
+        return self.collate_scaled(images, 1.0)
+
+    def collate_scaled(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], scale: float) -> Batch:
+        """Make a batch as `collate` does, of pictures `scale` times as large in the network.
+
+        Raises:
+            ImageError: Not (h, w, 3) uint8, or without pixels.
+            ValueError: No pictures.
+        """
+
+        def scaled_size(size: Size) -> Size:
+            height, width = self._network_size(size)
+            return max(1, round(height * scale)), max(1, round(width * scale))
+
         return collate_pictures(
             images,
-            size_of=self._network_size,
+            size_of=scaled_size,
             size_multiple=self.config.size_multiple,
             device=self.device,
         )

@@ -10,6 +10,13 @@ from maskwright.recipes.comparison import ComparedModel, Comparison, compare
 from maskwright.recipes.error_folder import ErrorFolder, write_error_analysis
 from maskwright.recipes.paired_scoring import compare_paired
 from maskwright.recipes.recipe import PRESETS, Preset, Recipe, TaskName
+from maskwright.recipes.robustness import (
+    RobustnessOptions,
+    fingerprint_of_model,
+    measure_robustness,
+)
+from maskwright.recipes.robustness_plots import write_robustness_files
+from maskwright.recipes.robustness_result import Robustness
 from maskwright.recipes.run import TrainedRun
 from maskwright.recipes.scoring import predict_dataset, score_class_maps, score_model
 from maskwright.recipes.training_runs import resume, train
@@ -23,6 +30,8 @@ __all__ = [
     "ErrorFolder",
     "Preset",
     "Recipe",
+    "Robustness",
+    "RobustnessOptions",
     "TaskName",
     "TrainedRun",
     "calibrate_model",
@@ -30,6 +39,8 @@ __all__ = [
     "compare",
     "compare_paired",
     "data_facts",
+    "fingerprint_of_model",
+    "measure_robustness",
     "override_recipe",
     "part_names",
     "predict_dataset",
@@ -41,4 +52,5 @@ __all__ = [
     "view_augmented",
     "write_check_page",
     "write_error_analysis",
+    "write_robustness_files",
 ]
