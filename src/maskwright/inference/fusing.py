@@ -138,8 +138,8 @@ def _voted(
     num_groups: int,
 ) -> Masks:
     """The majority of each group, or its surest mask where there is none."""
-    scale = _VOTES / max(strength.max(initial=0.0), np.finfo(np.float64).tiny)
-    votes = np.maximum(np.rint(strength * scale), 1).astype(np.int64)
+    shares = strength / strength.max() if strength.any() else np.ones(len(strength))
+    votes = np.maximum(np.rint(shares * _VOTES), 1).astype(np.int64)
     totals = np.zeros(num_groups, np.int64)
     np.add.at(totals, group, votes)
     runs, offsets = vote_runs(masks.runs, masks.offsets, group, votes, totals // 2 + 1)

@@ -100,7 +100,7 @@ def corruption_sheet(
     corruptions: Sequence[str] = (),
     seed: int = 0,
     reference_side: int | None = REFERENCE_SIDE,
-    cell: tuple[int, int] = (200, 260),
+    cell: tuple[int, int] = (150, 200),
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Draw one picture under every corruption, a row each, at the five strengths.
 

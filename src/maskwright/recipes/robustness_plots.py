@@ -81,15 +81,18 @@ def plot_robustness(result: Robustness) -> Figure:
     panels = max(len(families), 1)
     map_height = 0.8 + 0.28 * max(len(table), 1)
     with sns.axes_style("whitegrid"):
-        figure = Figure(figsize=(2.6 * max(panels, 3), 3.6 + map_height), dpi=110)
+        figure = Figure(figsize=(2.6 * max(panels, 3), 4.4 + map_height), dpi=110)
         figure.set_layout_engine("constrained")
-        top, bottom = figure.subfigures(2, 1, height_ratios=[3.4, map_height])
+        top, bottom = figure.subfigures(2, 1, height_ratios=[4.4, map_height])
         axes = top.subplots(1, panels, sharey=True, squeeze=False)[0]
         for place, (family, names) in enumerate(families.items()):
             _plot_family(axes[place], result, family, names)
         _plot_map(bottom.subplots(), result)
     kind = _NAMES[result.main_kind]
-    axes[0].set(ylabel=f"{kind} in %")
+    highest = max(
+        [result.clean[result.main_kind]["AP"], *(max(r.values()) for r in table.values())]
+    )
+    axes[0].set(ylabel=f"{kind} in %", ylim=(0, max(105 * highest, 1.0)))
     top.suptitle(
         f"{kind}: clean {_shown(result.clean[result.main_kind]['AP'])}, "
         f"mPC {_shown(result.mpc())}, rPC {_shown(result.rpc())} %"
@@ -107,10 +110,10 @@ def _plot_family(axes: Axes, result: Robustness, family: str, names: list[str]) 
     ):
         points = {s: 100 * ap for s, ap in sorted(table[name].items()) if ap >= 0}
         axes.plot([0, *points], [clean, *points.values()], label=name, color=colour, marker=marker)
-    axes.set(title=family, xlabel="strength", ylim=(0, None))
+    axes.set(title=family, xlabel="strength")
     axes.set_xticks(range(6), ["clean", "1", "2", "3", "4", "5"])
     axes.tick_params(labelsize=8)
-    axes.legend(fontsize=7, loc="lower left")
+    axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False)
 
 
 def _plot_map(axes: Axes, result: Robustness) -> None:

@@ -37,5 +37,5 @@ def pixelate(pixels: Pixels, share: float, scale: float, _rng: np.random.Generat
     shrunk = min(share / scale, 1.0)
     small = (max(1, int(width * shrunk)), max(1, int(height * shrunk)))
     averaged = cv2.resize(pixels, small, interpolation=cv2.INTER_AREA)
-    enlarged: Pixels = cv2.resize(averaged, (width, height), interpolation=cv2.INTER_NEAREST)
+    enlarged: Pixels = cv2.resize(averaged, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
     return enlarged
