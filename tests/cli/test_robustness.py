@@ -38,8 +38,10 @@ def _run(capsys: pytest.CaptureFixture[str], *tokens: object) -> tuple[int, str,
 def test_a_model_is_measured_and_the_same_command_finds_it_done(
     model: Path, discs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ("robustness", model, discs, "--out", tmp_path, "--limit", 3, "--json",
-               "--corruptions", "fog", "objects", "--strengths", 1, 5, "--replicates", 20)  # fmt: skip
+    command = (
+        "robustness", model, discs, "--out", tmp_path, "--limit", 3, "--json", "--replicates", 20,
+        "--corruptions", "fog", "objects", "--strengths", 1, 5,
+    )  # fmt: skip
     code, out, err = _run(capsys, *command)
     assert code == 0, err
     numbers = json.loads(out)

@@ -184,7 +184,7 @@ def test_the_table_the_csv_and_the_plots_show_every_number(data: Dataset, tmp_pa
     result = _measure(data, tmp_path)
     files = write_robustness_files(result, tmp_path, dataset=data, options=SOME)
     assert [file.name for file in files] == ["robustness.csv", "robustness.png", "samples.png"]
-    rows = list(csv.DictReader(files[0].open(encoding="utf-8")))
+    rows = list(csv.DictReader(io.StringIO(files[0].read_text(encoding="utf-8"))))
     assert [(row["corruption"], row["strength"]) for row in rows] == [
         ("clean", "0"), ("darkness", "1"), ("darkness", "5"), ("patches", "1"), ("patches", "5")
     ]  # fmt: skip

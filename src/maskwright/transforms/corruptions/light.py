@@ -21,4 +21,5 @@ def lightness(pixels: Pixels, change: float, _scale: float, _rng: np.random.Gene
 def contrast(pixels: Pixels, factor: float, _scale: float, _rng: np.random.Generator) -> Pixels:
     """Multiply the distance from each colour's mean over the picture."""
     means = pixels.mean(axis=(0, 1), keepdims=True)
-    return (pixels - means) * np.float32(factor) + means
+    flattened: Pixels = (pixels - means) * np.float32(factor) + means
+    return flattened

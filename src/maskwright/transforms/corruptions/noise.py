@@ -13,7 +13,9 @@ def gaussian_noise(
     pixels: Pixels, deviation: float, _scale: float, rng: np.random.Generator
 ) -> Pixels:
     """Add normal numbers of this standard deviation, as a share of white: a sensor's own noise."""
-    return pixels + np.float32(deviation) * rng.standard_normal(pixels.shape, dtype=np.float32)
+    noise = np.float32(deviation) * rng.standard_normal(pixels.shape, dtype=np.float32)
+    noisy: Pixels = pixels + noise
+    return noisy
 
 
 def shot_noise(pixels: Pixels, photons: float, _scale: float, rng: np.random.Generator) -> Pixels:

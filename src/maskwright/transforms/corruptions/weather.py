@@ -60,8 +60,9 @@ def snow(
     falling = motion_blur(flakes, (half, fade), scale, rng, angles=(45.0, 135.0))[:, :, None]
     grey = (pixels @ _LUMA)[:, :, None]
     whitened = np.maximum(pixels, grey * 1.5 + 0.5)
-    mixed: Pixels = np.float32(kept) * pixels + np.float32(1 - kept) * whitened
-    return mixed + falling + falling[::-1, ::-1]
+    mixed = np.float32(kept) * pixels + np.float32(1 - kept) * whitened
+    snowy: Pixels = mixed + falling + falling[::-1, ::-1]
+    return snowy
 
 
 def frost(
@@ -84,7 +85,8 @@ def frost(
     veil, ridged = plasma(size, 2.0, scale, rng), plasma(size, 1.6, scale, rng)
     ridges = (1 - np.abs(2 * ridged - 1)) ** 4
     ice = (0.35 * veil + 0.65 * ridges)[:, :, None] * np.array([0.9, 0.97, 1.0], np.float32)
-    return np.float32(picture_share) * pixels + np.float32(ice_share) * ice
+    frosted: Pixels = np.float32(picture_share) * pixels + np.float32(ice_share) * ice
+    return frosted
 
 
 def rain(
