@@ -76,14 +76,15 @@ def plot_robustness(result: Robustness) -> Figure:
     table = result.ap()
     families: dict[str, list[str]] = {}
     for name in table:
-        family = CORRUPTIONS[name].family if name in CORRUPTIONS else "occlusion"
+        family: str = CORRUPTIONS[name].family if name in CORRUPTIONS else "occlusion"
         families.setdefault(family, []).append(name)
     panels = max(len(families), 1)
     map_height = 0.8 + 0.28 * max(len(table), 1)
     with sns.axes_style("whitegrid"):
         figure = Figure(figsize=(2.6 * max(panels, 3), 4.4 + map_height), dpi=110)
         figure.set_layout_engine("constrained")
-        top, bottom = figure.subfigures(2, 1, height_ratios=[4.4, map_height])
+        parts: Any = figure.subfigures(2, 1, height_ratios=[4.4, map_height])
+        top, bottom = parts
         axes = top.subplots(1, panels, sharey=True, squeeze=False)[0]
         for place, (family, names) in enumerate(families.items()):
             _plot_family(axes[place], result, family, names)
