@@ -141,7 +141,7 @@ def corrupt(
         ImageError: A picture of another shape or type, or 16 bits where JPEG is asked for.
 
     >>> corrupt(np.full((2, 2, 3), 100, np.uint8), "brightness", 3)[0, 0].tolist()
-    [176, 176, 176]
+    [177, 177, 177]
     """
     require_corruptions([name], list(CORRUPTIONS))
     require_strengths([strength])
