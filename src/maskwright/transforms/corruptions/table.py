@@ -140,8 +140,8 @@ def corrupt(
         ConfigError: No such corruption or strength.
         ImageError: A picture of another shape or type, or 16 bits where JPEG is asked for.
 
-    >>> corrupt(np.full((2, 2, 3), 100, np.uint8), "brightness", 3)[0, 0].tolist()
-    [177, 177, 177]
+    >>> corrupt(np.full((2, 2, 3), 100, np.uint8), "brightness", 2)[0, 0].tolist()
+    [151, 151, 151]
     """
     require_corruptions([name], list(CORRUPTIONS))
     require_strengths([strength])
