@@ -33,6 +33,8 @@ def main() -> None:
         *masks_part(),
         *tiles_part(),
         *doctor_part(),
+        *robustness_part(),
+        *ensembling_part(),
         *commands_part(),
     ]
     PAGE.write_text("\n".join(parts), encoding="utf-8")
@@ -297,6 +299,101 @@ def doctor_cells(one: dict[str, Any], check: str) -> list[str]:
     numbers = one["scores"][check]
     found = f"{numbers['found']}/{numbers['planted']}"
     return [found, str(numbers["false_alarms"]), str(one["clean"].get(check, 0))]
+
+
+def robustness_part() -> list[str]:
+    """What the preset `robust` brings under corruption, and what it costs without."""
+    measured = read("robustness")
+    if measured is None:
+        return []
+    strengths = ", ".join(map(str, measured["strengths"]))
+    lines = [
+        "## Robustness, before and after the preset `robust`",
+        "",
+        "`python benchmarks/robustness.py DATA --out RUNS`: SSD+FCN (`--preset fast`), "
+        f"{measured['steps']} steps, with the recipe's own augmentation and with `--augment "
+        f"robust`; `maskwright robustness` at strengths {strengths}. mPC is the AP under "
+        "corruption, averaged over strengths and then over corruptions; rPC is mPC over the clean "
+        "AP. In %.",
+        "",
+        "| data | augmentation | clean mask AP (95 %) | mPC | rPC | boundary AP: clean | mPC |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for one in measured["sets"]:
+        for name, summary in one["models"].items():
+            segm, boundary = summary["segm"], summary["boundary"]
+            lines.append(
+                f"| {one['name']}, {one['pictures']} {one['part']} pictures | {name} | "
+                f"{percent(segm['clean_AP'])} ({interval(segm['clean_AP_interval'])}) | "
+                f"{percent(segm['mPC'])} | {percent(segm['rPC'])} | "
+                f"{percent(boundary['clean_AP'])} | {percent(boundary['mPC'])} |"
+            )
+    lines.append("")
+    lines += [
+        f"- {one['name']}: of {percent(one['loss'])} points lost under corruption the preset "
+        f"wins back {100 * one['recovered']:.0f} % (a quarter or more: "
+        f"{'yes' if one['recovers_a_quarter'] else 'NO'}); the clean AP changes by "
+        f"{100 * one['clean_change']:+.1f} (not below the interval: "
+        f"{'yes' if one['keeps_clean_ap'] else 'NO'})."
+        for one in measured["sets"]
+    ]
+    return [*lines, "", *corruptions_table(measured), machine_line(measured["machine"]), ""]
+
+
+def corruptions_table(measured: dict[str, Any]) -> list[str]:
+    """Mask AP by corruption, averaged over strengths, of every model."""
+    rows = {
+        f"{one['name']} {name}": summary["segm"]["by_corruption"]
+        for one in measured["sets"]
+        for name, summary in one["models"].items()
+    }
+    names = list(next(iter(rows.values()), {}))
+    lines = [
+        "| corruption | " + " | ".join(rows) + " |",
+        "|---" * (len(rows) + 1) + "|",
+    ]
+    for name in names:
+        cells = [percent(by[name]) if name in by else "" for by in rows.values()]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
+def ensembling_part() -> list[str]:
+    """What several views and several models bring and cost."""
+    measured = read("ensembling")
+    if measured is None:
+        return []
+    lines = [
+        "## Test-time augmentation and ensembles",
+        "",
+        "`python benchmarks/ensembling.py DATA --out RUNS`: SSD+FCN (first) and Faster R-CNN+Mask "
+        f"R-CNN (second) on {measured['pictures']} validation pictures of nuclei with "
+        f"{measured['objects']:,} objects. Gains are against the first model alone, with the 95 % "
+        "interval and p-value of the paired test; in %. Milliseconds are medians, in turn.",
+        "",
+        "| models and views | mask AP (95 %) | boundary AP | box AP | gain (95 %) | p | ms |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for one in measured["ways"]:
+        has_gain = one.get("gain_interval") is not None
+        gain = f"{100 * one['gain']:+.1f} ({interval(one['gain_interval'])})" if has_gain else ""
+        p_value = f"{one['p_value']:.3f}" if one.get("p_value") is not None else ""
+        lines.append(
+            f"| {one['name']} | {percent(one['mask_ap'])} ({interval(one['mask_ap_interval'])}) | "
+            f"{percent(one['boundary_ap'])} | {percent(one['box_ap'])} | {gain} | {p_value} | "
+            f"{one['milliseconds']:.0f} |"
+        )
+    return [*lines, "", machine_line(measured["machine"]), ""]
+
+
+def percent(value: float) -> str:
+    """Show a share in percent; below 0: undefined."""
+    return "n/a" if value < 0 else f"{100 * value:.1f}"
+
+
+def interval(ends: list[float] | None) -> str:
+    """Show an interval in percent; its ends may be below 0."""
+    return "no interval" if ends is None else f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}"
 
 
 def commands_part() -> list[str]:

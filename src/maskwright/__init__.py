@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from maskwright.data import Dataset, check_dataset, open_dataset, read_image, split_dataset
     from maskwright.errors import MaskwrightError
     from maskwright.evaluation import evaluate
-    from maskwright.inference import Predictor, load
+    from maskwright.inference import Ensemble, Predictor, load
     from maskwright.kept_memory import keep_memory
     from maskwright.masks import Masks
     from maskwright.model import InstanceSegmenter
@@ -29,6 +29,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Dataset": "maskwright.data",
+    "Ensemble": "maskwright.inference",
     "InstanceSegmenter": "maskwright.model",
     "Instances": "maskwright.structures",
     "Masks": "maskwright.masks",
@@ -49,6 +50,7 @@ _PACKAGES = ("data", "recipes")
 
 __all__ = [
     "Dataset",
+    "Ensemble",
     "InstanceSegmenter",
     "Instances",
     "Masks",

@@ -153,6 +153,17 @@ Examples:
     maskwright predict careful.safetensors pictures/ --score-threshold auto""",
 )
 app.command(
+    "maskwright.cli.robustness:robustness",
+    name="robustness",
+    help="Measure how well a model holds out under noise, blur, weather and the like.",
+    help_epilogue="""\
+Examples:
+
+    maskwright robustness runs/first val.json --out robustness
+    maskwright robustness runs/first val.json --out quick --strengths 1 3 5 --limit 50
+    maskwright robustness runs/first val.json --out dark --corruptions darkness contrast""",
+)
+app.command(
     "maskwright.cli.compare:compare",
     name="compare",
     help="Train models alike, score and time them, and recommend one.",

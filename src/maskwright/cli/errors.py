@@ -90,9 +90,7 @@ def errors(
         from maskwright.cli.evaluate import open_model_and_data, predict_all
         from maskwright.recipes.scoring import match_classes
 
-        predictor, dataset = open_model_and_data(
-            model, data, images, subset, weights, device, follow_links=False
-        )
+        predictor, dataset = open_model_and_data(model, data, images, subset, weights, device)
         truth = match_classes(predictor.class_names, dataset)
         found = predict_all(predictor, truth, quiet=json_)
     analysis = analyse_errors(

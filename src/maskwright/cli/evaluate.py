@@ -51,6 +51,11 @@ def evaluate(
     replicates: int = 1000,
     groups: str | None = None,
     seed: int = 0,
+    tta: str | None = None,
+    ensemble: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    ensemble_weights: Annotated[
+        tuple[float, ...], Parameter(consume_multiple=True, negative="")
+    ] = (),
     weights: str | None = None,
     device: str | None = None,
     follow_links: Annotated[bool, Parameter(negative="")] = False,
@@ -89,6 +94,10 @@ def evaluate(
         groups: Pictures that are drawn together for the intervals: field:NAME of a COCO json's
             pictures, or name:PATTERN with brackets around the part of the file name.
         seed: Of the bootstrap.
+        tta: Test-time augmentation: fuse what is found in several views, flips (and mirrored),
+            vertical-flips, scales (0.8, 1, 1.25), or some of them joined by +.
+        ensemble: More models, whose objects are fused with those of MODEL.
+        ensemble_weights: Of MODEL and of each of those; by default all alike.
         weights: For torchvision/NAME models: a file, or download.
         device: cpu, cuda or mps. By default the best there is.
         follow_links: Follow symbolic links that lead out of the folder of the data.
@@ -103,6 +112,8 @@ def evaluate(
         overlap=overlap,
         resampling=Resampling(num_replicates=replicates, seed=seed, groups=groups),
     )
+    if paired or predictions is not None:
+        _refuse_views(tta, ensemble, "--paired" if paired else "--predictions")
     if paired:
         _refuse_beside_paired(first, second, data, predictions, subset, semantic)
         assert first is not None
@@ -142,8 +153,19 @@ def evaluate(
 
         assert first is not None
         predictor, dataset = open_model_and_data(
-            first, data, images, subset, weights, device, follow_links=follow_links
+            first,
+            data,
+            images,
+            subset,
+            weights,
+            device,
+            follow_links=follow_links,
+            tta=tta,
+            ensemble=ensemble,
+            ensemble_weights=ensemble_weights,
         )
+        if semantic and (tta is not None or ensemble):
+            _refuse_views(tta, ensemble, "--semantic")
         if semantic or not predictor.finds_objects:
             scores = _score_class_maps(predictor, dataset, quiet=json_)
             _print_one(scores.as_dict(), scores.to_table, scores.notes, as_json=json_)
@@ -205,6 +227,12 @@ def _refuse_beside_paired(
         raise ConfigError(f"--subset and --semantic do not go with --paired: {usage}")
 
 
+def _refuse_views(tta: str | None, ensemble: Sequence[str], beside: str) -> None:
+    for name, value in (("--tta", tta), ("--ensemble", ensemble)):
+        if value:
+            raise ConfigError(f"{name} is about the objects of a MODEL: not with {beside}")
+
+
 def _bar(name: str, *, quiet: bool) -> Any:
     from maskwright.cli.progress import pictures_bar
 
@@ -219,16 +247,57 @@ def open_model_and_data(
     weights: str | None,
     device: str | None,
     *,
-    follow_links: bool,
+    follow_links: bool = False,
+    tta: str | None = None,
+    ensemble: Sequence[str] = (),
+    ensemble_weights: Sequence[float] = (),
 ) -> tuple[Predictor, Dataset]:
     from maskwright.data import open_dataset
-    from maskwright.inference import load
 
-    predictor = load(model, weights=weights, device=device)
+    predictor = open_model(
+        model,
+        weights,
+        device,
+        tta=tta,
+        ensemble=ensemble,
+        ensemble_weights=ensemble_weights,
+    )
     dataset = open_dataset(data, images=images, follow_links=follow_links)
     if subset is not None:
         dataset = open_subset(dataset, model, subset)
     return predictor, dataset
+
+
+def open_model(
+    model: str,
+    weights: str | None,
+    device: str | None,
+    *,
+    tta: str | None = None,
+    ensemble: Sequence[str] = (),
+    ensemble_weights: Sequence[float] = (),
+    runtime: str = "auto",
+    precision: str = "fp32",
+) -> Predictor:
+    """Return the model, or it and those of `ensemble` as one."""
+    from maskwright.inference import load, load_ensemble
+
+    if not ensemble:
+        if ensemble_weights:
+            raise ConfigError("--ensemble-weights needs --ensemble with more models")
+        return load(
+            model, weights=weights, device=device, tta=tta, runtime=runtime, precision=precision
+        )
+    if weights is not None:
+        raise ConfigError("--weights is of one torchvision model and does not go with --ensemble")
+    return load_ensemble(
+        [model, *ensemble],
+        weights=ensemble_weights or None,
+        device=device,
+        tta=tta,
+        runtime=runtime,
+        precision=precision,
+    )
 
 
 def open_subset(dataset: Dataset, model: str, name: str) -> Dataset:

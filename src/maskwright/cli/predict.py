@@ -41,6 +41,11 @@ def predict(
     batch_size: Literal["auto"] | int = 1,
     tiles: Literal["auto"] | int | None = None,
     overlap: int | None = None,
+    tta: str | None = None,
+    ensemble: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    ensemble_weights: Annotated[
+        tuple[float, ...], Parameter(consume_multiple=True, negative="")
+    ] = (),
     weights: str | None = None,
     device: str | None = None,
     runtime: str = "auto",
@@ -80,6 +85,10 @@ def predict(
             objects across their seams; auto takes the size of the pictures the model was trained
             on. TIFF files are then read part by part. By default pictures go whole.
         overlap: Pixels that neighbouring tiles share. By default as much as large objects need.
+        tta: Test-time augmentation: fuse what is found in several views, flips (and mirrored),
+            vertical-flips, scales (0.8, 1, 1.25), or some of them joined by +.
+        ensemble: More models, whose objects are fused with those of MODEL.
+        ensemble_weights: Of MODEL and of each of those; by default all alike.
         weights: For torchvision/NAME models: a file, or download.
         device: cpu, cuda or mps. By default the best there is.
         runtime: What runs the model: torch (our engine: the model's results in less time), eager
@@ -87,6 +96,7 @@ def predict(
         precision: What the network computes in; only fp32 gives the model's exact results.
         json_: Print a summary as JSON, and nothing else.
     """
+    from maskwright.cli.evaluate import open_model
     from maskwright.cli.progress import pictures_bar
     from maskwright.inference import OUTPUTS, PostProcessing, load, predict_to_folder
 
@@ -101,6 +111,8 @@ def predict(
             "--pixel-size": pixel_size,
             "--tiles": tiles,
             "--overlap": overlap,
+            "--tta": tta,
+            "--ensemble": ensemble,
         }
         _refuse_options_of_objects(options)
         predictor = load(
@@ -124,7 +136,16 @@ def predict(
     )
     if overlap is not None and tiles is None:
         raise ConfigError("--overlap is of tiles: add --tiles auto, or --tiles SIDE")
-    predictor = load(model, weights=weights, device=device, runtime=runtime, precision=precision)
+    predictor = open_model(
+        model,
+        weights,
+        device,
+        tta=tta,
+        ensemble=ensemble,
+        ensemble_weights=ensemble_weights,
+        runtime=runtime,
+        precision=precision,
+    )
     steps = replace(steps, score_threshold=predictor.score_thresholds(score_threshold))
     unit = "pictures" if tiles is None else "tiles"
     with pictures_bar("Predicting", unit=unit, quiet=json_) as progress:

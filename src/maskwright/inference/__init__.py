@@ -7,7 +7,9 @@ from maskwright.inference.class_map_run import (
     ClassMapRun,
     class_maps_to_folder,
 )
+from maskwright.inference.ensemble import Ensemble, load_ensemble
 from maskwright.inference.folder_run import OUTPUTS, PredictionRun, predict_to_folder
+from maskwright.inference.fusing import fuse_views
 from maskwright.inference.joining import join_tiles
 from maskwright.inference.loading import load
 from maskwright.inference.measure import measure
@@ -16,24 +18,31 @@ from maskwright.inference.predictor import Predictor, Runtime, SemanticRuntime
 from maskwright.inference.runtimes import RUNTIMES, RuntimeKind
 from maskwright.inference.sources import find_sources
 from maskwright.inference.tiling import TilePlan, plan_tiles
+from maskwright.inference.views import ScalingRuntime, View, parse_views
 
 __all__ = [
     "CLASS_MAP_OUTPUTS",
     "OUTPUTS",
     "RUNTIMES",
     "ClassMapRun",
+    "Ensemble",
     "PostProcessing",
     "PredictionRun",
     "Predictor",
     "Runtime",
     "RuntimeKind",
+    "ScalingRuntime",
     "SemanticRuntime",
     "TilePlan",
+    "View",
     "class_maps_to_folder",
     "find_sources",
+    "fuse_views",
     "join_tiles",
     "load",
+    "load_ensemble",
     "measure",
+    "parse_views",
     "plan_tiles",
     "predict_to_folder",
 ]

@@ -33,6 +33,7 @@ def load(
     runtime: str = "auto",
     precision: str = "fp32",
     compile: bool = False,
+    tta: str | None = None,
 ) -> Predictor:
     """Load a model to predict with.
 
@@ -56,6 +57,7 @@ def load(
         precision: "fp32"; or "bf16", less exact, where the device computes in it.
         compile: Let `torch.compile` make code for the engine's backbone; on a processor it needs a
             C++ compiler, and time at the first picture.
+        tta: Test-time augmentation, "flips" or the like: see `Predictor`.
 
     Raises:
         CheckpointError: The file is missing, damaged or of another version.
@@ -65,7 +67,7 @@ def load(
     place = choose_device(device)
     model, calibration = _load_model(os.fspath(name_or_path), weights, class_names, place)
     ready = make_runtime(model, runtime, precision=precision, compile=compile)
-    return Predictor(ready, calibration)
+    return Predictor(ready, calibration, tta=tta)
 
 
 def _load_model(

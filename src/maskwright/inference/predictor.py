@@ -15,11 +15,13 @@ from jaxtyping import Int32
 
 from maskwright.data import PictureWindows, PixelFormat
 from maskwright.errors import ConfigError, ImageError
+from maskwright.inference.fusing import fuse_views
 from maskwright.inference.pictures import Picture, PictureSource, as_picture, read_pictures
 from maskwright.inference.postprocess import PostProcessing, require_classes
 from maskwright.inference.sources import find_sources
 from maskwright.inference.tiled import find_in_tiles, windows_of
 from maskwright.inference.tiling import Tiles, plan_tiles
+from maskwright.inference.views import AS_IT_IS, View, parse_views
 from maskwright.score_calibration import ScoreCalibration, parse_threshold_name
 from maskwright.structures import Batch, Instances
 
@@ -90,13 +92,27 @@ class Predictor:
         model: What runs the network.
         calibration: Maps its scores to probabilities, before all post-processing; None leaves
             them as they are.
+        tta: Test-time augmentation: the views whose objects are fused, such as "flips" or
+            "flips+scales" (`parse_views`, `fuse_views`); None takes pictures as they are.
+
+    Raises:
+        ConfigError: Unknown views, or any of a model that finds no objects.
     """
 
     def __init__(
-        self, model: Runtime | SemanticRuntime, calibration: ScoreCalibration | None = None
+        self,
+        model: Runtime | SemanticRuntime,
+        calibration: ScoreCalibration | None = None,
+        *,
+        tta: str | None = None,
     ) -> None:
         self.model = model
         self.calibration = calibration
+        self.views = parse_views(tta)
+        if tta is not None and not self.finds_objects:
+            raise ConfigError(
+                f"test-time augmentation {tta!r} fuses objects, and a semantic model finds none"
+            )
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -359,13 +375,24 @@ class Predictor:
     def _predict_batch(
         self, model: Runtime, pictures: list[Picture], steps: PostProcessing
     ) -> list[Instances]:
-        results = model.predict(model.collate([picture.image for picture in pictures]))
-        if self.calibration is not None:
-            results = [self.calibration(found) for found in results]
+        images = [picture.image for picture in pictures]
+        views = [self._find_in_view(model, view, images) for view in self.views]
         return [
-            steps(replace(found, source=picture.source))
-            for found, picture in zip(results, pictures, strict=True)
+            steps(replace(fuse_views(found), source=picture.source))
+            for *found, picture in zip(*views, pictures, strict=True)
         ]
+
+    def _find_in_view(
+        self, model: Runtime, view: View, images: Sequence[np.ndarray]
+    ) -> list[Instances]:
+        """The objects of each picture, found in one view, in the frame of the picture."""
+        if view == AS_IT_IS:
+            results = model.predict(model.collate(images))
+        else:
+            results = [view.back(found) for found in model.predict(view.collate(model, images))]
+        if self.calibration is None:
+            return results
+        return [self.calibration(found) for found in results]
 
     def finder(self) -> Runtime:
         """Return the model, which must be one that finds objects."""

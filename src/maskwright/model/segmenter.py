@@ -161,10 +161,24 @@ class InstanceSegmenter(nn.Module):
             ImageError: Pictures of another format than it takes, or without pixels.
             ValueError: No pictures.
         """
+        return self.collate_scaled(images, 1.0)
+
+    def collate_scaled(self, images: Sequence[Shaped[np.ndarray, "_ _ c"]], scale: float) -> Batch:
+        """Make a batch as `collate` does, of pictures `scale` times as large in the network.
+
+        Raises:
+            ImageError: Pictures of another format than it takes, or without pixels.
+            ValueError: No pictures.
+        """
+
+        def scaled_size(size: Size) -> Size:
+            height, width = self._network_size(size)
+            return max(1, round(height * scale)), max(1, round(width * scale))
+
         return collate_pictures(
             images,
             pixels=self.config.pixels,
-            size_of=self._network_size,
+            size_of=scaled_size,
             size_multiple=self.config.size_multiple,
             device=self.device,
         )

@@ -14,6 +14,13 @@ from maskwright.recipes.explanation_folder import write_explanation
 from maskwright.recipes.paired_scoring import compare_paired
 from maskwright.recipes.recipe import PRESETS, Preset, Recipe, TaskName
 from maskwright.recipes.report import EvaluationReport, report_model, report_predictions
+from maskwright.recipes.robustness import (
+    RobustnessOptions,
+    fingerprint_of_model,
+    measure_robustness,
+)
+from maskwright.recipes.robustness_plots import write_robustness_files
+from maskwright.recipes.robustness_result import Robustness
 from maskwright.recipes.run import TrainedRun
 from maskwright.recipes.scoring import predict_dataset, score_class_maps, score_model
 from maskwright.recipes.training_runs import resume, train
@@ -30,6 +37,8 @@ __all__ = [
     "ModelCard",
     "Preset",
     "Recipe",
+    "Robustness",
+    "RobustnessOptions",
     "TaskName",
     "TrainedRun",
     "calibrate_model",
@@ -38,6 +47,8 @@ __all__ = [
     "compare_paired",
     "data_facts",
     "explain",
+    "fingerprint_of_model",
+    "measure_robustness",
     "model_card",
     "override_recipe",
     "part_names",
@@ -55,4 +66,5 @@ __all__ = [
     "write_check_page",
     "write_error_analysis",
     "write_explanation",
+    "write_robustness_files",
 ]

@@ -106,6 +106,10 @@ class Engine(_EngineOfAnyKind):
         """Side of large objects in the pictures it was trained on, in pixels, where known."""
         return self.network.object_side
 
+    def collate_scaled(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], scale: float) -> Batch:
+        """Make a batch as `collate` does, of pictures `scale` times as large in the network."""
+        return self.network.collate_scaled(images, scale)
+
     def predict(self, batch: Batch) -> list[Instances]:
         """Return the objects of each picture on the CPU, in the frame of the original pictures."""
         with self._arithmetic():
