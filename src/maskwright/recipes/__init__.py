@@ -8,7 +8,9 @@ from maskwright.recipes.check_page import write_check_page
 from maskwright.recipes.choose import DataFacts, choose_recipe, data_facts, part_names
 from maskwright.recipes.comparison import ComparedModel, Comparison, compare
 from maskwright.recipes.error_folder import ErrorFolder, write_error_analysis
+from maskwright.recipes.exporting import Exported, export_model
 from maskwright.recipes.paired_scoring import compare_paired
+from maskwright.recipes.parity import Parity
 from maskwright.recipes.recipe import PRESETS, Preset, Recipe, TaskName
 from maskwright.recipes.run import TrainedRun
 from maskwright.recipes.scoring import predict_dataset, score_class_maps, score_model
@@ -21,6 +23,8 @@ __all__ = [
     "Comparison",
     "DataFacts",
     "ErrorFolder",
+    "Exported",
+    "Parity",
     "Preset",
     "Recipe",
     "TaskName",
@@ -30,6 +34,7 @@ __all__ = [
     "compare",
     "compare_paired",
     "data_facts",
+    "export_model",
     "override_recipe",
     "part_names",
     "predict_dataset",
