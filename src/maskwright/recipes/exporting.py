@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,28 +11,26 @@ from typing import TYPE_CHECKING, Any
 from maskwright.data import Dataset
 from maskwright.errors import ConfigError, EvaluationError
 from maskwright.files import new_folder
-from maskwright.inference import Predictor
 from maskwright.inference.export.agreement import compare_outputs, require_equal_outputs
 from maskwright.inference.export.folder import ExportHeader, write_header
+from maskwright.inference.export.quantising import require_nncf
 from maskwright.inference.export.runtime import load_exported
 from maskwright.inference.export.sessions import Format
 from maskwright.inference.export.writing import write_exported
 from maskwright.inference.loading import load
 from maskwright.recipes.parity import (
     Parity,
-    Reference,
     ShowProgress,
-    measure_parity,
+    measure_folder,
     measure_reference,
+    require_parity,
 )
+from maskwright.recipes.quantising import write_quantised
 
 if TYPE_CHECKING:
     from maskwright.model import Model
 
 __all__ = ["Exported", "export_model"]
-
-_MAX_DROP = {"fp32": 1e-4, "int8": 0.005}
-"""By how much a score, in [0, 1], may fall; rounding alone moves AP by less."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +55,7 @@ class Exported:
             "path": str(self.path),
             "to": self.header.to,
             "precision": self.header.precision,
+            "in_fp32": list(self.header.in_fp32),
             "files": [name for graph in self.header.graphs.values() for name in graph.files],
             "megabytes": self.megabytes,
             "parity": None if self.parity is None else self.parity.as_dict(),
@@ -69,6 +69,7 @@ def export_model(
     to: Format = "onnx",
     data: Dataset | None = None,
     max_ap_drop: float | None = None,
+    calibrate: Dataset | None = None,
     weights: str | os.PathLike[str] | None = None,
     progress: ShowProgress | None = None,
 ) -> Exported:
@@ -83,7 +84,10 @@ def export_model(
         to: "onnx", "openvino" or "torch-export".
         data: Annotated pictures for the comparison.
         max_ap_drop: By how much AP, boundary AP and mask IoU, in [0, 1], may fall on them; None
-            means 0.0001.
+            means 0.0001, of int8 graphs 0.005.
+        calibrate: Annotated pictures to learn the ranges of 8-bit integers from, which the graphs
+            are then in. Groups of layers go back to float32 one after the other until the scores
+            on `data` hold.
         weights: Of a torchvision network, as for `load`.
         progress: See `ShowProgress`.
 
@@ -96,50 +100,41 @@ def export_model(
     """
     eager = load(model, weights=weights, device="cpu", runtime="eager")
     network = require_network(eager.model)
+    if calibrate is not None:
+        _require_quantisable(to, calibrate)
     with new_folder(out) as partial:
-        header = write_exported(network, partial, to, eager.calibration)
-        require_equal_outputs(compare_outputs(network, load_exported(partial)), Path(out))
+        first = partial if calibrate is None else partial / "fp32"
+        first.mkdir(exist_ok=True)
+        written: Format = to if calibrate is None else "onnx"
+        header = write_exported(network, first, written, eager.calibration)
+        require_equal_outputs(compare_outputs(network, load_exported(first)), Path(out))
+        reference = None if data is None else measure_reference(eager, data, progress)
         parity = None
-        if data is not None:
-            reference = measure_reference(eager, data, progress)
-            parity = _gate(reference, partial, Path(out), max_ap_drop, progress)
+        if calibrate is not None:
+            header, parity = write_quantised(
+                first, partial, to, calibrate, reference, max_ap_drop, Path(out), progress
+            )
+            shutil.rmtree(first)
+        elif reference is not None:
+            parity = measure_folder(reference, partial, progress)
+            require_parity(parity, max_ap_drop, Path(out), "fp32")
+        if parity is not None:
             header = replace(header, parity=parity.as_dict())
             write_header(partial, header)
         size = sum(each.stat().st_size for each in partial.iterdir()) / 1e6
     return Exported(path=Path(out), header=header, parity=parity, megabytes=size)
 
 
-def _gate(
-    reference: Reference,
-    folder: Path,
-    out: Path,
-    max_drop: float | None,
-    progress: ShowProgress | None,
-) -> Parity:
-    """Return the scores of the folder, or refuse it."""
-    exported = load_exported(folder)
-    allowed = _MAX_DROP[exported.header.precision] if max_drop is None else max_drop
-    predictor = Predictor(exported, exported.header.calibration)
-    parity = measure_parity(reference, predictor, progress)
-    if parity.drop > allowed:
+def _require_quantisable(to: Format, calibrate: Dataset) -> None:
+    """Raise unless int8 graphs can be made: said before anything is written."""
+    if to == "torch-export":
+        raise ConfigError("int8 graphs are written to onnx or openvino, not to torch-export")
+    if not len(calibrate.labels):
         raise EvaluationError(
-            f"{out} was not kept, for the exported model is worse than allowed "
-            f"(--max-ap-drop {allowed:g}): {_scores(parity)}; the pictures that differ most: "
-            f"{_worst(parity)}"
+            f"the {len(calibrate)} pictures to calibrate on have no objects, so the layers that "
+            "see objects would learn no ranges: take annotated ones like those of the training"
         )
-    return parity
-
-
-def _scores(parity: Parity) -> str:
-    return ", ".join(
-        f"{name} {before:.4f} -> {parity.after[name]:.4f}"
-        for name, before in parity.before.items()
-        if before > parity.after[name]
-    )
-
-
-def _worst(parity: Parity) -> str:
-    return ", ".join(f"{name} (agreement {value:.3f})" for name, value in parity.worst)
+    require_nncf()
 
 
 def require_network(model: Any) -> Model:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -14,19 +15,33 @@ from maskwright.errors import EvaluationError
 from maskwright.evaluation import evaluate, evaluate_semantic
 from maskwright.inference import Predictor
 from maskwright.inference.export.agreement import picture_agreement
+from maskwright.inference.export.runtime import load_exported
+from maskwright.inference.export.sessions import Precision
 from maskwright.recipes.scoring import match_classes, predict_dataset
 from maskwright.structures import Instances
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["Parity", "Reference", "ShowProgress", "measure_parity", "measure_reference"]
+__all__ = [
+    "Parity",
+    "Reference",
+    "ShowProgress",
+    "allowed_drop",
+    "measure_folder",
+    "measure_parity",
+    "measure_reference",
+    "require_parity",
+]
 
 ShowProgress: TypeAlias = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 """Called with what begins; lends what is called with the pictures done and all."""
 
 _AP_NAMES = {"bbox": "box AP", "segm": "mask AP", "boundary": "boundary AP"}
 _NUM_WORST = 5
+
+_MAX_DROP: dict[Precision, float] = {"fp32": 1e-4, "int8": 0.005}
+"""By how much a score, in [0, 1], may fall; rounding alone moves AP by less."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +154,49 @@ def measure_parity(
         worst=tuple((dataset.file_names[i], float(agreements[i])) for i in order.tolist()),
         pictures=len(dataset),
     )
+
+
+def measure_folder(
+    reference: Reference, folder: Path, progress: ShowProgress | None = None
+) -> Parity:
+    """Return how the exported model of a folder scores beside the model it was made of."""
+    exported = load_exported(folder)
+    return measure_parity(reference, Predictor(exported, exported.header.calibration), progress)
+
+
+def require_parity(
+    parity: Parity, max_drop: float | None, out: Path, precision: Precision, hint: str = ""
+) -> None:
+    """Raise where a score fell by more than is allowed.
+
+    Args:
+        parity: What was measured.
+        max_drop: In [0, 1]; None means 0.0001 in fp32 and 0.005 in int8.
+        out: The folder that is not kept, for the message.
+        precision: Of the graphs.
+        hint: To end the message.
+
+    Raises:
+        EvaluationError: Names the scores and the pictures that differ most.
+    """
+    allowed = allowed_drop(max_drop, precision)
+    if parity.drop <= allowed:
+        return
+    scores = ", ".join(
+        f"{name} {before:.4f} -> {parity.after[name]:.4f}"
+        for name, before in parity.before.items()
+        if before > parity.after[name]
+    )
+    worst = ", ".join(f"{name} (agreement {value:.3f})" for name, value in parity.worst)
+    raise EvaluationError(
+        f"{out} was not kept, for the exported model is worse than allowed (--max-ap-drop "
+        f"{allowed:g}): {scores}; the pictures that differ most: {worst}{hint}"
+    )
+
+
+def allowed_drop(max_drop: float | None, precision: Precision) -> float:
+    """Return by how much a score may fall: what was asked for, or the default."""
+    return _MAX_DROP[precision] if max_drop is None else max_drop
 
 
 def _results(

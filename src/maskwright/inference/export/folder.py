@@ -16,6 +16,7 @@
     graphs          name -> files with their checksums, inputs, and outputs with their shapes
     calibration     of the scores; null where the model has none
     parity          what the gate measured; null where there was no data
+    in_fp32         groups of layers of an int8 export that stay in float32
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ class ExportHeader:
     graphs: dict[str, GraphFiles] = field(default_factory=dict)
     calibration: ScoreCalibration | None = None
     parity: dict[str, Any] | None = None
+    in_fp32: tuple[str, ...] = ()
 
 
 def is_exported(path: str | os.PathLike[str]) -> bool:
@@ -109,6 +111,7 @@ def write_header(folder: Path, header: ExportHeader) -> None:
         "graphs": {name: asdict(each) for name, each in header.graphs.items()},
         "calibration": None if calibration is None else calibration.as_dict(),
         "parity": header.parity,
+        "in_fp32": header.in_fp32,
     }
     (folder / _NAME).write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
@@ -173,6 +176,7 @@ def _header(known: Mapping[str, Any]) -> ExportHeader:
         graphs={name: GraphFiles(**each) for name, each in known["graphs"].items()},
         calibration=None if calibration is None else ScoreCalibration.from_dict(calibration),
         parity=known["parity"],
+        in_fp32=tuple(known["in_fp32"]),
     )
 
 

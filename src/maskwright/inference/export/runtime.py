@@ -6,7 +6,7 @@ Shapes: b pictures, (H, W) of the padded batch, n boxes, c channels, s pooled si
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -178,7 +178,11 @@ class ExportedSemanticSegmenter(_Exported):
 
 
 def load_exported(
-    folder: str | os.PathLike[str], runtime: str = "auto", device: torch.device | None = None
+    folder: str | os.PathLike[str],
+    runtime: str = "auto",
+    device: torch.device | None = None,
+    *,
+    wrap: Callable[[GraphSession], GraphSession] | None = None,
 ) -> ExportedSegmenter | ExportedSemanticSegmenter:
     """Return the exported model of a folder.
 
@@ -187,6 +191,7 @@ def load_exported(
         runtime: "onnx" (ONNX Runtime), "openvino", which reads both of these formats, or "torch"
             for torch-export; "auto" takes that of the folder's format.
         device: Where it runs; None means the cpu.
+        wrap: Put around every graph, to watch what it is given.
 
     Raises:
         CheckpointError: Parts are missing or damaged, it is of another version, or the runtime
@@ -203,6 +208,8 @@ def load_exported(
         for key, each in header.graphs.items()
         if each.outputs
     }
+    if wrap is not None:
+        sessions = {key: wrap(each) for key, each in sessions.items()}
     if isinstance(header.model, SemanticSegmenter.Config):
         return ExportedSemanticSegmenter(header, sessions)
     rest = folder / REST_OF_DETECTOR

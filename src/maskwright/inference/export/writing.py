@@ -22,7 +22,7 @@ from maskwright.inference.export.sessions import Format, import_openvino
 from maskwright.model import InstanceSegmenter, Model
 from maskwright.score_calibration import ScoreCalibration
 
-__all__ = ["write_exported"]
+__all__ = ["onnx_to_openvino", "write_exported"]
 
 
 def write_exported(
@@ -74,6 +74,16 @@ def write_exported(
     return header
 
 
+def onnx_to_openvino(onnx: Path) -> list[Path]:
+    """Replace an .onnx file by OpenVINO's .xml and .bin, which are returned."""
+    openvino = import_openvino()
+    path = onnx.with_suffix(".xml")
+    # not convert_model, which reports its use over the network
+    openvino.save_model(openvino.Core().read_model(onnx), path, compress_to_fp16=False)
+    onnx.unlink()
+    return [path, path.with_suffix(".bin")]
+
+
 def _plain_copy(model: Model) -> Any:
     """Return a copy on the CPU with its batch norms folded, whatever wrote the graph knows."""
     copy = folded_copy(model).cpu().to(memory_format=torch.contiguous_format)
@@ -119,15 +129,8 @@ def _write_onnx(program: Any, graph: Graph, folder: Path) -> list[Path]:
 
 
 def _write_openvino(program: Any, graph: Graph, folder: Path) -> list[Path]:
-    openvino = import_openvino()
     (onnx,) = _write_onnx(program, graph, folder)
-    path = onnx.with_suffix(".xml")
-    try:
-        # not convert_model, which reports its use over the network
-        openvino.save_model(openvino.Core().read_model(onnx), path, compress_to_fp16=False)
-    finally:
-        onnx.unlink()
-    return [path, path.with_suffix(".bin")]
+    return onnx_to_openvino(onnx)
 
 
 def _write_torch(program: Any, graph: Graph, folder: Path) -> list[Path]:
