@@ -6,18 +6,19 @@ import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from maskwright.data import Dataset
 from maskwright.errors import ConfigError, EvaluationError
 from maskwright.files import new_folder
 from maskwright.inference.export.agreement import compare_outputs, require_equal_outputs
-from maskwright.inference.export.folder import ExportHeader, write_header
+from maskwright.inference.export.folder import ExportHeader, is_exported, write_header
 from maskwright.inference.export.quantising import require_nncf
 from maskwright.inference.export.runtime import load_exported
 from maskwright.inference.export.sessions import Format
 from maskwright.inference.export.writing import write_exported
 from maskwright.inference.loading import load
+from maskwright.model import InstanceSegmenter, SemanticSegmenter
 from maskwright.recipes.parity import (
     Parity,
     ShowProgress,
@@ -26,9 +27,6 @@ from maskwright.recipes.parity import (
     require_parity,
 )
 from maskwright.recipes.quantising import write_quantised
-
-if TYPE_CHECKING:
-    from maskwright.model import Model
 
 __all__ = ["Exported", "export_model"]
 
@@ -98,8 +96,15 @@ def export_model(
         MaskwrightError: A graph does not compute what the model does.
         MissingExtraError: Packages of the format are not installed.
     """
+    if is_exported(model):
+        raise ConfigError(
+            f"{model} is an exported model already: export the model file that it was made of"
+        )
+    if max_ap_drop is not None and not 0 <= max_ap_drop <= 1:
+        raise ConfigError(f"--max-ap-drop must be from 0 to 1, AP being so, got {max_ap_drop:g}")
     eager = load(model, weights=weights, device="cpu", runtime="eager")
-    network = require_network(eager.model)
+    network = eager.model
+    assert isinstance(network, InstanceSegmenter | SemanticSegmenter)
     if calibrate is not None:
         _require_quantisable(to, calibrate)
     with new_folder(out) as partial:
@@ -135,18 +140,3 @@ def _require_quantisable(to: Format, calibrate: Dataset) -> None:
             "see objects would learn no ranges: take annotated ones like those of the training"
         )
     require_nncf()
-
-
-def require_network(model: Any) -> Model:
-    """Return what is to be exported.
-
-    Raises:
-        ConfigError: It is an exported model already.
-    """
-    from maskwright.model import InstanceSegmenter, SemanticSegmenter
-
-    if not isinstance(model, InstanceSegmenter | SemanticSegmenter):
-        raise ConfigError(
-            "this is an exported model already: export the model file that it was made of"
-        )
-    return model

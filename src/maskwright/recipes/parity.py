@@ -12,7 +12,7 @@ import numpy as np
 
 from maskwright.data import Dataset
 from maskwright.errors import EvaluationError
-from maskwright.evaluation import evaluate, evaluate_semantic
+from maskwright.evaluation import Kind, evaluate, evaluate_semantic
 from maskwright.inference import Predictor
 from maskwright.inference.export.agreement import picture_agreement
 from maskwright.inference.export.runtime import load_exported
@@ -228,7 +228,7 @@ def _numbers(
         return {"mean IoU": semantic.miou, "pixel accuracy": semantic.pixel_accuracy}
     found = [each for each in results if isinstance(each, Instances)]
     has_masks = all(each.masks is not None for each in found)
-    kinds = ("bbox", "segm", "boundary") if has_masks else ("bbox",)
+    kinds: tuple[Kind, ...] = ("bbox", "segm", "boundary") if has_masks else ("bbox",)
     metrics = evaluate(list(zip(ids, found, strict=True)), dataset, kinds=kinds)
     numbers = {_AP_NAMES[kind]: float(metrics[kind]["AP"]) for kind in kinds}
     if has_masks:

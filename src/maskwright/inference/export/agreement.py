@@ -93,10 +93,11 @@ def picture_agreement(found: Instances, expected: Instances) -> float:
         return 1.0
     if not len(found) or not len(expected):
         return 0.0
+    iou = pairwise_iou(found.boxes, expected.boxes).numpy()
     if found.masks is not None and expected.masks is not None:
-        iou = found.masks.iou(expected.masks)
-    else:
-        iou = pairwise_iou(found.boxes, expected.boxes).numpy()
+        # masks without a pixel are as alike as their boxes
+        have_none = (found.masks.area[:, None] == 0) & (expected.masks.area[None, :] == 0)
+        iou = np.where(have_none, iou, found.masks.iou(expected.masks))
     same = (found.labels[:, None] == expected.labels[None, :]).numpy()
     iou = np.where(same, iou, 0.0)
     best = np.concatenate((iou.max(axis=1), iou.max(axis=0)))
