@@ -149,8 +149,15 @@ def test_operators_that_the_runtime_does_not_know_are_refused(folder: Path) -> N
 
 
 def test_a_runtime_that_does_not_read_the_format_is_refused(written: Path) -> None:
-    with pytest.raises(ConfigError, match="exported to onnx, which runtime 'torch' does not run"):
+    with pytest.raises(ConfigError, match="to onnx in fp32, which runtime 'torch'"):
         load(written, runtime="torch")
+
+
+def test_int8_graphs_run_only_where_they_were_measured(folder: Path) -> None:
+    _change(folder, precision="int8")
+    assert load(folder).class_names == ("coin", "nut")
+    with pytest.raises(ConfigError, match=r"to onnx in int8, which runtime 'openvino'"):
+        load(folder, runtime="openvino")
 
 
 def test_another_precision_than_that_of_the_export_is_refused(written: Path) -> None:

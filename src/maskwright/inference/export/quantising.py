@@ -78,7 +78,7 @@ def quantise(
     nncf = require_nncf()
     model = onnx.load(path)
     is_whole = path.stem == DENSE
-    excluded = _excluded(model, kept) if is_whole else _last_layers(model)
+    excluded = _excluded(model, kept) if is_whole else []
     layers = [node.name for node in model.graph.node if node.op_type in _LAYERS]
     if not samples or ("boxes" in kept and not is_whole) or set(layers) <= set(excluded):
         onnx.save(model, out)
@@ -120,17 +120,6 @@ def _excluded(model: Any, kept: Sequence[str]) -> list[str]:
         if group in kept:
             names.append(node.name)
     return list(dict.fromkeys(names))
-
-
-def _last_layers(model: Any) -> list[str]:
-    """Return what of a graph on boxes stays in float32: transposed convolutions and the rest.
-
-    OpenVINO 2026.4 draws masks of noise from a quantised transposed convolution that ONNX Runtime
-    computes well.
-    """
-    nodes = list(model.graph.node)
-    first = next((i for i, node in enumerate(nodes) if node.op_type == "ConvTranspose"), len(nodes))
-    return [node.name for node in nodes[first:]]
 
 
 def _behind_layers(model: Any) -> set[str]:
