@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from maskwright.detectors import RCNN
 from maskwright.errors import ConfigError, MaskwrightError, MissingExtraError
@@ -87,7 +88,40 @@ def onnx_to_openvino(onnx: Path) -> list[Path]:
 def _plain_copy(model: Model) -> Any:
     """Return a copy on the CPU with its batch norms folded, whatever wrote the graph knows."""
     copy = folded_copy(model).cpu().to(memory_format=torch.contiguous_format)
+    _fix_padding(copy)
     return copy.eval().requires_grad_(False)
+
+
+def _fix_padding(network: nn.Module) -> None:
+    """Replace convolutions that pad by the size of their map ("SAME") by ones of constant padding.
+
+    Batches are multiples of every stride, for which it is constant; computed from sizes it keeps
+    `torch.export` busy for hours.
+    """
+    for parent in list(network.modules()):
+        for name, layer in list(parent.named_children()):
+            if type(layer).__name__ == "Conv2dSame" and isinstance(layer, nn.Conv2d):
+                setattr(parent, name, _with_constant_padding(layer))
+
+
+def _with_constant_padding(layer: nn.Conv2d) -> nn.Module:
+    before_after = []
+    for side in (1, 0):  # the last axis first, as F.pad has it
+        reach = layer.dilation[side] * (layer.kernel_size[side] - 1) + 1
+        total = max(reach - layer.stride[side], 0)
+        before_after += [total // 2, total - total // 2]
+    plain = nn.Conv2d(
+        layer.in_channels,
+        layer.out_channels,
+        (layer.kernel_size[0], layer.kernel_size[1]),
+        stride=(layer.stride[0], layer.stride[1]),
+        dilation=(layer.dilation[0], layer.dilation[1]),
+        groups=layer.groups,
+        bias=layer.bias is not None,
+    )
+    plain.weight, plain.bias = layer.weight, layer.bias
+    left, right, top, bottom = before_after
+    return nn.Sequential(nn.ZeroPad2d((left, right, top, bottom)), plain)
 
 
 def _write(graph: Graph, folder: Path, to: Format) -> GraphFiles:
