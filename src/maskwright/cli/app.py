@@ -164,6 +164,18 @@ Examples:
     maskwright robustness runs/first val.json --out dark --corruptions darkness contrast""",
 )
 app.command(
+    "maskwright.cli.export:export",
+    name="export",
+    help="Write a model as graphs for ONNX Runtime, OpenVINO or torch.export.",
+    help_epilogue="""\
+Examples:
+
+    maskwright export runs/first --to onnx --out exported --data val.json
+    maskwright export runs/first --to openvino --out fast --int8 --calibrate train.json \\
+        --data val.json
+    maskwright predict exported pictures/ --out results""",
+)
+app.command(
     "maskwright.cli.compare:compare",
     name="compare",
     help="Train models alike, score and time them, and recommend one.",

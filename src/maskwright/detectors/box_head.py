@@ -141,9 +141,15 @@ class BoxHead(nn.Module):
             sampling_ratio=self.config.sampling_ratio,
             method=self.config.pool,
         )  # (r, c, s, s)
+        return self.classify(pooled)
+
+    def classify(
+        self, pooled: Float[Tensor, "r c s s"]
+    ) -> tuple[Float[Tensor, "r k+1"], Float[Tensor, "r k 4"]]:
+        """Return logits and deltas of boxes from their pooled features."""
         x = self.layers(pooled)
         deltas = self.regressor(x).float()
-        return self.classifier(x).float(), deltas.reshape(len(x), deltas.shape[1] // 4, 4)
+        return self.classifier(x).float(), deltas.reshape(x.shape[0], deltas.shape[1] // 4, 4)
 
     def loss(
         self,

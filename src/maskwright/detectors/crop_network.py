@@ -80,6 +80,10 @@ class CropNetwork(nn.Module):
             boxes: Of each picture, in pixels of the batch.
         """
         crops = warp_boxes(images, boxes, size=self.warp_size, context=self.context)  # (r, 3, s, s)
+        return self.describe_crops(crops)
+
+    def describe_crops(self, crops: Float[Tensor, "r 3 s s"]) -> Float[Tensor, "r d"]:
+        """Return the features of normalised crops."""
         maps = self.cnn(crops)
         described: Tensor = maps[max(maps)].mean(dim=(2, 3))
         return described

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from maskwright.backbones import Backbone
 from maskwright.detectors.picture_search import PictureSearch
-from maskwright.structures import Batch, Features, Instances, Losses, Rois
+from maskwright.structures import Batch, Dense, Features, Instances, Losses, Rois, Size
 
 __all__ = ["Candidates", "Detector"]
 
@@ -44,6 +44,27 @@ class Detector(nn.Module, ABC):
         Scores fall along each result. At most `detections_per_image`, none below
         `score_threshold`, duplicates removed.
         """
+
+    def dense(self, features: Features, padded_size: Size) -> Dense:
+        """Return what the detector says of every place, before it chooses: an exported graph's.
+
+        Args:
+            features: Levels by stride.
+            padded_size: (H, W) of the batch.
+        """
+        del features, padded_size
+        return {}
+
+    def detect_from(self, dense: Dense, features: Features, batch: Batch) -> list[Instances]:
+        """Return what `detect` does, from what `dense` returned.
+
+        Args:
+            dense: Of `dense`, or of a graph.
+            features: The levels that boxes are pooled from; the others may be missing.
+            batch: As for `detect`.
+        """
+        del dense
+        return self.detect(features, batch)
 
     def prepare(self, backbone: Backbone) -> None:
         """Make ready for the first step of a training, once; most detectors need nothing.

@@ -26,7 +26,7 @@ from maskwright.detectors.box_head import BoxHead
 from maskwright.detectors.picture_search import PictureSearch
 from maskwright.detectors.two_stage import TwoStage
 from maskwright.ops import Fraction, PositiveCount, Setting
-from maskwright.structures import Batch, Features, Losses
+from maskwright.structures import Batch, Dense, Features, Losses
 
 __all__ = ["FastRCNN"]
 
@@ -103,6 +103,11 @@ class FastRCNN(TwoStage):
     def propose(self, features: Features, batch: Batch) -> list[Float[Tensor, "_ 4"]]:
         """Return the boxes that selective search finds on each picture."""
         del features
+        return self.search(batch)
+
+    def propose_from(self, dense: Dense, batch: Batch) -> list[Float[Tensor, "_ 4"]]:
+        """Return the boxes that selective search finds; no graph has a part in it."""
+        del dense
         return self.search(batch)
 
     def learn_to_propose(

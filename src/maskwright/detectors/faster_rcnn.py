@@ -22,7 +22,7 @@ from maskwright.detectors.box_head import BoxHead
 from maskwright.detectors.rpn import RPN
 from maskwright.detectors.two_stage import TwoStage
 from maskwright.ops import Fraction, PositiveCount, Setting
-from maskwright.structures import Batch, Features, Losses, Size
+from maskwright.structures import Batch, Dense, Features, Losses, Size
 
 __all__ = ["FasterRCNN"]
 
@@ -99,6 +99,14 @@ class FasterRCNN(TwoStage):
     def propose(self, features: Features, batch: Batch) -> list[Float[Tensor, "_ 4"]]:
         """Return the boxes that the RPN finds likely to hold an object."""
         return self.rpn.propose(features, batch.image_sizes, _padded_size(batch))
+
+    def dense(self, features: Features, padded_size: Size) -> Dense:
+        """Return what the RPN says of every anchor, see `RPN.dense`."""
+        return self.rpn.dense(features, padded_size)
+
+    def propose_from(self, dense: Dense, batch: Batch) -> list[Float[Tensor, "_ 4"]]:
+        """Return the boxes that the RPN finds likely to hold an object."""
+        return self.rpn.propose_from(dense, batch.image_sizes)
 
     def learn_to_propose(
         self, features: Features, batch: Batch

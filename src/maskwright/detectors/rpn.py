@@ -36,7 +36,7 @@ from maskwright.ops import (
     match_targets,
     mean_over_pictures,
 )
-from maskwright.structures import Features, Instances, Losses, Size
+from maskwright.structures import Dense, Features, Instances, Losses, Size
 
 __all__ = ["RPN"]
 
@@ -159,7 +159,27 @@ class RPN(nn.Module):
             image_sizes: Of each picture inside the padding.
             batch_size: (H, W) of the padded batch.
         """
-        logits, deltas, anchors = self._predict(features, batch_size)
+        return self.propose_from(self.dense(features, batch_size), image_sizes)
+
+    def dense(self, features: Features, batch_size: Size) -> Dense:
+        """Return of each level of stride s `objectness_s`, `deltas_s` and `anchors_s`.
+
+        Of shapes (b, a_s), (b, a_s, 4) and (a_s, 4).
+        """
+        dense: Dense = {}
+        levels = zip(self.strides, *self._predict(features, batch_size), strict=True)
+        for stride, logits, deltas, anchors in levels:
+            dense[f"objectness_{stride}"] = logits
+            dense[f"deltas_{stride}"] = deltas
+            dense[f"anchors_{stride}"] = anchors
+        return dense
+
+    def propose_from(self, dense: Dense, image_sizes: Sequence[Size]) -> list[Float[Tensor, "_ 4"]]:
+        """Return what `propose` does, from what `dense` returned."""
+        logits, deltas, anchors = (
+            [dense[f"{name}_{stride}"] for stride in self.strides]
+            for name in ("objectness", "deltas", "anchors")
+        )
         config = self.config
         return self._propose(
             logits, deltas, anchors, image_sizes, config.pre_nms_test, config.post_nms_test
@@ -175,7 +195,7 @@ class RPN(nn.Module):
             scores = self.objectness(x).permute(0, 2, 3, 1)  # (b, h, w, k)
             shifts = self.deltas(x).permute(0, 2, 3, 1)  # (b, h, w, k * 4)
             logits.append(scores.flatten(1).float())
-            deltas.append(shifts.reshape(len(x), -1, 4).float())
+            deltas.append(shifts.reshape(x.shape[0], -1, 4).float())
             height, width = x.shape[-2:]
             anchors.append(grid_anchors(cell.to(x.device), (height, width), batch_size))
         return logits, deltas, anchors

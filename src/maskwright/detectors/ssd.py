@@ -51,7 +51,7 @@ from maskwright.ops import (
     paired_iou,
     select_detections,
 )
-from maskwright.structures import Batch, Features, Instances, Losses, Rois
+from maskwright.structures import Batch, Dense, Features, Instances, Losses, Rois, Size
 
 __all__ = ["SSD"]
 
@@ -192,8 +192,8 @@ class SSD(Detector):
             x = self.convs[level](features[stride])  # (b, c, h, w)
             scores = self.classifiers[level](x).permute(0, 2, 3, 1)  # (b, h, w, a * (k + 1))
             shifts = self.regressors[level](x).permute(0, 2, 3, 1)  # (b, h, w, a * 4)
-            logits.append(scores.reshape(len(x), -1, self.num_classes + 1).float())
-            deltas.append(shifts.reshape(len(x), -1, 4).float())
+            logits.append(scores.reshape(x.shape[0], -1, self.num_classes + 1).float())
+            deltas.append(shifts.reshape(x.shape[0], -1, 4).float())
             height, width = x.shape[-2:]
             cell = self._cells[level].to(x.device)
             boxes.append(tile_boxes(cell, (height, width), self._steps[level]))
@@ -218,7 +218,19 @@ class SSD(Detector):
 
     def detect(self, features: Features, batch: Batch) -> list[Instances]:
         """Return the objects of each picture, the highest score first."""
+        padded = (batch.images.shape[-2], batch.images.shape[-1])
+        return self.detect_from(self.dense(features, padded), features, batch)
+
+    def dense(self, features: Features, padded_size: Size) -> Dense:
+        """Return `logits` (b, n, k + 1), `deltas` (b, n, 4) and `default_boxes` (n, 4)."""
+        del padded_size
         logits, deltas, boxes = self(features)
+        return {"logits": logits, "deltas": deltas, "default_boxes": boxes}
+
+    def detect_from(self, dense: Dense, features: Features, batch: Batch) -> list[Instances]:
+        """Return the objects of each picture; no features are read."""
+        del features
+        logits, deltas, boxes = dense["logits"], dense["deltas"], dense["default_boxes"]
         found = []
         for logit, delta, size in zip(logits, deltas, batch.image_sizes, strict=True):
             scores = logit.softmax(dim=1)[:, 1:].T.contiguous()  # (k, n)

@@ -17,7 +17,7 @@ from torch import Tensor
 from maskwright.detectors.box_head import BoxHead
 from maskwright.detectors.detector import Candidates, Detector
 from maskwright.ops import clip_boxes, select_detections
-from maskwright.structures import Batch, Features, Instances, Losses, Rois
+from maskwright.structures import Batch, Dense, Features, Instances, Losses, Rois
 
 __all__ = ["TwoStage"]
 
@@ -51,6 +51,10 @@ class TwoStage(Detector):
         """Return the boxes of each picture that may hold an object, the likelier first."""
 
     @abstractmethod
+    def propose_from(self, dense: Dense, batch: Batch) -> list[Float[Tensor, "_ 4"]]:
+        """Return what `propose` does, from what `dense` returned."""
+
+    @abstractmethod
     def learn_to_propose(
         self, features: Features, batch: Batch
     ) -> tuple[Losses, list[Float[Tensor, "_ 4"]]]:
@@ -72,7 +76,15 @@ class TwoStage(Detector):
 
     def detect(self, features: Features, batch: Batch) -> list[Instances]:
         """Return the objects of each picture, the highest score first."""
-        proposals = self.propose(features, batch)
+        return self._classify(self.propose(features, batch), features, batch)
+
+    def detect_from(self, dense: Dense, features: Features, batch: Batch) -> list[Instances]:
+        """Return what `detect` does, from what `dense` returned and the levels it pools from."""
+        return self._classify(self.propose_from(dense, batch), features, batch)
+
+    def _classify(
+        self, proposals: list[Float[Tensor, "_ 4"]], features: Features, batch: Batch
+    ) -> list[Instances]:
         return [
             select_detections(
                 boxes,

@@ -46,7 +46,7 @@ from maskwright.ops import (
     quality_focal_loss,
     select_detections,
 )
-from maskwright.structures import Batch, Features, Instances, Losses, Rois
+from maskwright.structures import Batch, Dense, Features, Instances, Losses, Rois, Size
 
 __all__ = ["YOLO"]
 
@@ -170,8 +170,26 @@ class YOLO(Detector):
 
     def detect(self, features: Features, batch: Batch) -> list[Instances]:
         """Return the objects of each picture, the highest score first."""
+        padded = (batch.images.shape[-2], batch.images.shape[-1])
+        return self.detect_from(self.dense(features, padded), features, batch)
+
+    def dense(self, features: Features, padded_size: Size) -> Dense:
+        """Return `logits` (b, n, k), `distances` (b, n, 4, m), `centres` (n, 2), `strides` (n,)."""
+        del padded_size
         logits, distances = self.head(features)
         cells = self._cells(features)
+        return {
+            "logits": logits,
+            "distances": distances,
+            "centres": cells.centres,
+            "strides": cells.strides,
+        }
+
+    def detect_from(self, dense: Dense, features: Features, batch: Batch) -> list[Instances]:
+        """Return the objects of each picture; no features are read."""
+        del features
+        logits, distances = dense["logits"], dense["distances"]
+        cells = Cells(centres=dense["centres"], strides=dense["strides"])
         found = []
         for scores, borders, size in zip(
             logits.sigmoid(), distances, batch.image_sizes, strict=True

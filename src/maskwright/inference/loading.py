@@ -39,12 +39,13 @@ def load(
 
     Args:
         name_or_path: A model file (`RUN/best.safetensors`), a run folder, whose best model is
-            taken, or "hf://user/model" for one on the Hugging Face hub (extra `hub`; it is fetched
-            and kept in that hub's cache), or "torchvision/maskrcnn_resnet50_fpn" or the like for
-            torchvision's network (`maskwright.model.torchvision_names` has all; only Mask R-CNN
-            draws masks). "torchvision/deeplabv3_resnet50" and the like
-            (`torchvision_segmentation_names`), and files of semantic models, give a predictor with
-            `class_map` alone. A calibration in a model file is applied to every score.
+            taken, a folder that `maskwright export` wrote, "hf://user/model" for one on the Hugging
+            Face hub (extra `hub`; it is fetched and kept in that hub's cache), or
+            "torchvision/maskrcnn_resnet50_fpn" or the like for torchvision's network
+            (`maskwright.model.torchvision_names` has all; only Mask R-CNN draws masks).
+            "torchvision/deeplabv3_resnet50" and the like (`torchvision_segmentation_names`), and
+            files of semantic models, give a predictor with `class_map` alone. A calibration in a
+            model file is applied to every score.
         weights: Of a torchvision network: the file of a state dict, or "download" for the official
             one. Nothing is downloaded without that word.
         class_names: Of a torchvision network with weights of your own, without background; None
@@ -53,8 +54,11 @@ def load(
             first of cuda, mps and cpu that is there.
         runtime: What runs it (`maskwright.inference.RUNTIMES`): "torch" is our engine, which
             predicts what the model does, but for rounding, in less time; "eager" the model as it
-            was trained; "auto" takes the engine.
-        precision: "fp32"; or "bf16", less exact, where the device computes in it.
+            was trained; "onnx" (ONNX Runtime) and "openvino" write graphs of the model first,
+            which takes a minute, and is better done once, by `maskwright export`. "auto" takes the
+            engine, and for an exported folder what its graphs were written for.
+        precision: "fp32"; or "bf16", less exact, where the device computes in it. An exported
+            folder computes in what it was exported in.
         compile: Let `torch.compile` make code for the engine's backbone; on a processor it needs a
             C++ compiler, and time at the first picture.
         tta: Test-time augmentation, "flips" or the like: see `Predictor`.
@@ -64,10 +68,44 @@ def load(
         ConfigError: An unknown name, device or runtime, a runtime that cannot do what is asked, or
             weights for a model file that has its own.
     """
+    name = os.fspath(name_or_path)
+    if _is_exported(name):
+        if weights is not None or class_names is not None or compile:
+            raise ConfigError(
+                f"{name} is an exported model with weights and class names of its own, compiled: "
+                "leave weights, class names and compile out"
+            )
+        return _load_exported(name, runtime, precision, device, tta)
     place = choose_device(device)
-    model, calibration = _load_model(os.fspath(name_or_path), weights, class_names, place)
+    model, calibration = _load_model(name, weights, class_names, place)
     ready = make_runtime(model, runtime, precision=precision, compile=compile)
     return Predictor(ready, calibration, tta=tta)
+
+
+def _is_exported(name: str) -> bool:
+    # only a folder can be one: for files nothing of the graphs is imported
+    if not Path(name).is_dir():
+        return False
+    from maskwright.inference.export.folder import is_exported
+
+    return is_exported(name)
+
+
+def _load_exported(
+    name: str, runtime: str, precision: str, device: str | None, tta: str | None
+) -> Predictor:
+    from maskwright.inference.export.runtime import load_exported
+
+    # None means the processor: that is what models are exported for
+    place = None if device is None else choose_device(device)
+    exported = load_exported(name, runtime, place)
+    known = exported.header.precision
+    if precision not in ("fp32", known):
+        raise ConfigError(
+            f"{name} was exported in {known}, not in {precision!r}: leave the precision out, or "
+            "export the model anew"
+        )
+    return Predictor(exported, exported.header.calibration, tta=tta)
 
 
 def _load_model(

@@ -53,6 +53,20 @@ def _as_it_is(model: Model, precision: Precision, compiled: bool) -> Runtime | S
     return model
 
 
+def _make_onnx(model: Model, precision: Precision, compiled: bool) -> Runtime | SemanticRuntime:
+    del precision, compiled
+    from maskwright.inference.export.passing import export_and_load
+
+    return export_and_load(model, "onnx")
+
+
+def _make_openvino(model: Model, precision: Precision, compiled: bool) -> Runtime | SemanticRuntime:
+    del precision, compiled
+    from maskwright.inference.export.passing import export_and_load
+
+    return export_and_load(model, "openvino")
+
+
 RUNTIMES: Final[Mapping[str, RuntimeKind]] = MappingProxyType(
     {
         "torch": RuntimeKind(
@@ -66,11 +80,24 @@ RUNTIMES: Final[Mapping[str, RuntimeKind]] = MappingProxyType(
             precisions=("fp32",),
             make=_as_it_is,
         ),
+        "onnx": RuntimeKind(
+            summary="ONNX Runtime, on graphs of the model",
+            precisions=("fp32",),
+            make=_make_onnx,
+        ),
+        "openvino": RuntimeKind(
+            summary="OpenVINO, on graphs of the model",
+            precisions=("fp32",),
+            make=_make_openvino,
+        ),
     }
 )
 
 _AUTO = "torch"
 """On a processor the engine is the fastest exact runtime measured (docs/performance.md)."""
+
+
+_INT8 = ": export the model with maskwright export --int8 --calibrate DATA and load the folder"
 
 
 def make_runtime(
@@ -96,10 +123,12 @@ def make_runtime(
     found = next((each for each in kind.precisions if each == precision), None)
     if found is None:
         able = [each for each, other in RUNTIMES.items() if precision in other.precisions]
+        if precision == "int8":
+            able = []  # no runtime makes it of a model without pictures to calibrate on
         hint = f": take runtime {' or '.join(map(repr, able))}" if able else ""
         raise ConfigError(
             f"runtime {name!r} computes in {' or '.join(kind.precisions)}, not in {precision!r}"
-            f"{hint}"
+            f"{hint}{_INT8 if precision == 'int8' else ''}"
         )
     if compile and not kind.compiles:
         raise ConfigError(f"runtime {name!r} runs the model as it is: leave compile out")

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from maskwright.mask_heads.map_crops import crop_maps
 from maskwright.mask_heads.mask_head import MaskHead
-from maskwright.structures import Features, Instances, Losses, Rois, Size
+from maskwright.structures import Dense, Features, Instances, Losses, Rois, Size
 
 __all__ = ["ClassMapHead", "class_counts", "class_map_loss"]
 
@@ -69,7 +69,18 @@ class ClassMapHead(MaskHead):
         self, features: Features, detections: Sequence[Instances]
     ) -> list[Float[Tensor, "_ s s"]]:
         """Return per picture the probability of each detection's class inside its box."""
-        probs = self.class_logits(features).float().softmax(dim=1)
+        return self.crops_from(self.dense(features), features, detections)
+
+    def dense(self, features: Features) -> Dense:
+        """Return the map `class_logits` (b, k + 1, gh, gw)."""
+        return {"class_logits": self.class_logits(features)}
+
+    def crops_from(
+        self, dense: Dense, features: Features, detections: Sequence[Instances]
+    ) -> list[Float[Tensor, "_ s s"]]:
+        """Return what `crops` does, from the map; no features are read."""
+        del features
+        probs = dense["class_logits"].float().softmax(dim=1)
         channels = probs.shape[1]
         owners = [each.labels + 1 + i * channels for i, each in enumerate(detections)]
         cut = crop_maps(

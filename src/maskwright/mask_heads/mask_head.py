@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from maskwright.structures import Features, Instances, Losses, Rois
+from maskwright.structures import Dense, Features, Instances, Losses, Rois
 
 __all__ = ["MaskHead"]
 
@@ -27,3 +27,15 @@ class MaskHead(nn.Module, ABC):
     @abstractmethod
     def crops(self, features: Features, detections: Sequence[Instances]) -> list[Tensor]:
         """Return per picture (n, s, s) probabilities in the frame of each detected box."""
+
+    def dense(self, features: Features) -> Dense:
+        """Return the maps of the whole picture that crops are made of: an exported graph's."""
+        del features
+        return {}
+
+    def crops_from(
+        self, dense: Dense, features: Features, detections: Sequence[Instances]
+    ) -> list[Tensor]:
+        """Return what `crops` does, from what `dense` returned and the levels it pools from."""
+        del dense
+        return self.crops(features, detections)

@@ -125,12 +125,17 @@ class MaskRCNNHead(MaskHead):
             sampling_ratio=self.config.sampling_ratio,
             method=self.config.pool,
         )  # (r, c, pool_size, pool_size)
+        return self.draw(pooled, torch.cat(list(labels)))
+
+    def draw(
+        self, pooled: Float[Tensor, "r c p p"], labels: Int64[Tensor, " r"]
+    ) -> Float[Tensor, "r s s"]:
+        """Return the mask logits of boxes for their labels, from their pooled features."""
         x = F.relu(self.deconv(self.layers(pooled)))  # (r, c, s, s)
         logits: Tensor = self.logits(x).float()  # (r, k, s, s)
         if self.config.class_agnostic:
             return logits[:, 0]
-        label = torch.cat(list(labels))
-        return logits[torch.arange(len(label), device=label.device), label]
+        return logits[torch.arange(labels.shape[0], device=labels.device), labels]
 
     def loss(
         self, features: Features, rois: Sequence[Rois], targets: Sequence[Instances]

@@ -34,7 +34,7 @@ from maskwright.ops import (
     pooled_levels,
     zero_with_gradient,
 )
-from maskwright.structures import Features, Instances, Losses, Rois
+from maskwright.structures import Dense, Features, Instances, Losses, Rois
 
 __all__ = ["Prototypes"]
 
@@ -128,6 +128,25 @@ class Prototypes(MaskHead):
         self, features: Features, boxes: Sequence[Float[Tensor, "_ 4"]]
     ) -> Float[Tensor, "n s s"]:
         """Return the mask logits inside each box, picture after picture."""
+        return self._mix(self.prototypes(features[self.map_stride]), features, boxes)
+
+    def dense(self, features: Features) -> Dense:
+        """Return the maps `prototypes` (b, p, gh, gw)."""
+        return {"prototypes": self.prototypes(features[self.map_stride])}
+
+    def crops_from(
+        self, dense: Dense, features: Features, detections: Sequence[Instances]
+    ) -> list[Float[Tensor, "_ s s"]]:
+        """Return what `crops` does, from the prototypes and the levels it pools from."""
+        logits = self._mix(dense["prototypes"], features, [each.boxes for each in detections])
+        return list(torch.split(logits.sigmoid(), [len(each) for each in detections]))
+
+    def _mix(
+        self,
+        prototypes: Float[Tensor, "b p gh gw"],
+        features: Features,
+        boxes: Sequence[Float[Tensor, "_ 4"]],
+    ) -> Float[Tensor, "n s s"]:
         pooled = pool_rois(
             {stride: features[stride] for stride in self.strides},
             boxes,
@@ -136,7 +155,6 @@ class Prototypes(MaskHead):
             method="align_half_pixel",
         )  # (n, c, pool_size, pool_size)
         coefficients = self.coefficients(pooled)  # (n, p)
-        prototypes = self.prototypes(features[self.map_stride])  # (b, p, gh, gw)
         mixed = torch.split(coefficients, [len(each) for each in boxes])
         logits = [
             mix_prototypes(maps, mix, box, stride=self.map_stride, size=self.config.crop_size)
@@ -166,8 +184,7 @@ class Prototypes(MaskHead):
         self, features: Features, detections: Sequence[Instances]
     ) -> list[Float[Tensor, "_ s s"]]:
         """Return per picture the probabilities of each detection's pixels."""
-        logits = self(features, [each.boxes for each in detections])
-        return list(torch.split(logits.sigmoid(), [len(each) for each in detections]))
+        return self.crops_from(self.dense(features), features, detections)
 
 
 def mix_prototypes(

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Int32, Shaped
+from jaxtyping import Float, Int32, Shaped
 from torch import Tensor, nn
 
 from maskwright.backbones import FPN, BackboneConfig, ResNet
@@ -33,7 +33,7 @@ from maskwright.ops import PositiveCount, scale_boxes
 from maskwright.structures import Batch, Features, Instances, Losses, Size
 from maskwright.transforms import resized_size
 
-__all__ = ["InstanceSegmenter"]
+__all__ = ["InstanceSegmenter", "in_original_frame"]
 
 
 class InstanceSegmenter(nn.Module):
@@ -218,7 +218,7 @@ class InstanceSegmenter(nn.Module):
                 else self.mask_head.crops(features, detections)
             )
         return [
-            self._finish(found, crop, original)
+            in_original_frame(found, crop, original, self.class_names, self.category_ids)
             for found, crop, original in zip(detections, crops, batch.original_sizes, strict=True)
         ]
 
@@ -242,27 +242,43 @@ class InstanceSegmenter(nn.Module):
             logits = head.class_logits(self.features(batch))
         return class_maps_of(logits, batch)
 
-    def _finish(self, found: Instances, crops: Tensor | None, original: Size) -> Instances:
-        boxes = scale_boxes(found.boxes.cpu().float(), found.image_size, original)
-        masks = None
-        if crops is not None:
-            masks = Masks.paste(crops.cpu().float().numpy(), boxes.numpy(), original)
-        assert found.scores is not None
-        return Instances(
-            image_size=original,
-            boxes=boxes,
-            labels=found.labels.cpu(),
-            scores=found.scores.cpu().float(),
-            masks=masks,
-            class_names=self.class_names,
-            category_ids=self.category_ids,
-        )
-
     def _network_size(self, size: Size) -> Size:
         config = self.config
         return config.fixed_size or resized_size(
             size, short_side=config.short_side, long_side=config.long_side
         )
+
+
+def in_original_frame(
+    found: Instances,
+    crops: Float[Tensor, "n s s"] | None,
+    original: Size,
+    class_names: tuple[str, ...],
+    category_ids: tuple[int, ...],
+) -> Instances:
+    """Return the detections of a picture on the CPU, with masks, in the frame of the original.
+
+    Args:
+        found: In the frame of the network's picture.
+        crops: Probabilities in the frame of each box; None leaves masks out.
+        original: Size of the picture before it was resized.
+        class_names: Names by label.
+        category_ids: A dataset's ids by label.
+    """
+    boxes = scale_boxes(found.boxes.cpu().float(), found.image_size, original)
+    masks = None
+    if crops is not None:
+        masks = Masks.paste(crops.cpu().float().numpy(), boxes.numpy(), original)
+    assert found.scores is not None
+    return Instances(
+        image_size=original,
+        boxes=boxes,
+        labels=found.labels.cpu(),
+        scores=found.scores.cpu().float(),
+        masks=masks,
+        class_names=class_names,
+        category_ids=category_ids,
+    )
 
 
 def _check_targets(batch: Batch) -> None:

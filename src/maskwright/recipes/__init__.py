@@ -11,7 +11,9 @@ from maskwright.recipes.comparison import ComparedModel, Comparison, compare
 from maskwright.recipes.error_folder import ErrorFolder, write_error_analysis
 from maskwright.recipes.explaining import Explanation, explain
 from maskwright.recipes.explanation_folder import write_explanation
+from maskwright.recipes.exporting import Exported, export_model
 from maskwright.recipes.paired_scoring import compare_paired
+from maskwright.recipes.parity import Parity
 from maskwright.recipes.recipe import PRESETS, Preset, Recipe, TaskName
 from maskwright.recipes.report import EvaluationReport, report_model, report_predictions
 from maskwright.recipes.robustness import (
@@ -34,7 +36,9 @@ __all__ = [
     "ErrorFolder",
     "EvaluationReport",
     "Explanation",
+    "Exported",
     "ModelCard",
+    "Parity",
     "Preset",
     "Recipe",
     "Robustness",
@@ -47,6 +51,7 @@ __all__ = [
     "compare_paired",
     "data_facts",
     "explain",
+    "export_model",
     "fingerprint_of_model",
     "measure_robustness",
     "model_card",

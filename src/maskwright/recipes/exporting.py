@@ -1,0 +1,142 @@
+"""Export: graphs of a model in a folder that is kept only if it predicts what the model does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from maskwright.data import Dataset
+from maskwright.errors import ConfigError, EvaluationError
+from maskwright.files import new_folder
+from maskwright.inference.export.agreement import compare_outputs, require_equal_outputs
+from maskwright.inference.export.folder import ExportHeader, is_exported, write_header
+from maskwright.inference.export.quantising import require_nncf
+from maskwright.inference.export.runtime import load_exported
+from maskwright.inference.export.sessions import Format
+from maskwright.inference.export.writing import write_exported
+from maskwright.inference.loading import load
+from maskwright.model import InstanceSegmenter, SemanticSegmenter
+from maskwright.recipes.parity import (
+    Parity,
+    ShowProgress,
+    measure_folder,
+    measure_reference,
+    require_parity,
+)
+from maskwright.recipes.quantising import write_quantised
+
+__all__ = ["Exported", "export_model"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What an export wrote.
+
+    Args:
+        path: The folder.
+        header: What its `config.json` says.
+        parity: Scores before and after; None where no data was given.
+        megabytes: Of its files, in 10^6 bytes.
+    """
+
+    path: Path
+    header: ExportHeader
+    parity: Parity | None
+    megabytes: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, all finite, ready for json."""
+        return {
+            "path": str(self.path),
+            "to": self.header.to,
+            "precision": self.header.precision,
+            "in_fp32": list(self.header.in_fp32),
+            "files": [name for graph in self.header.graphs.values() for name in graph.files],
+            "megabytes": self.megabytes,
+            "parity": None if self.parity is None else self.parity.as_dict(),
+        }
+
+
+def export_model(
+    model: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    to: Format = "onnx",
+    data: Dataset | None = None,
+    max_ap_drop: float | None = None,
+    calibrate: Dataset | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    progress: ShowProgress | None = None,
+) -> Exported:
+    """Write a model as graphs for another runtime, and hold it against the model itself.
+
+    Outputs of every graph are compared on noise; with data, scores of the whole are compared on
+    real pictures. Where they differ too much nothing is kept.
+
+    Args:
+        model: As for `load`: a model file, a run folder or a torchvision name.
+        out: The folder to make.
+        to: "onnx", "openvino" or "torch-export".
+        data: Annotated pictures for the comparison.
+        max_ap_drop: By how much AP, boundary AP and mask IoU, in [0, 1], may fall on them; None
+            means 0.0001, of int8 graphs 0.005.
+        calibrate: Annotated pictures to learn the ranges of 8-bit integers from, which the graphs
+            are then in. Groups of layers go back to float32 one after the other until the scores
+            on `data` hold.
+        weights: Of a torchvision network, as for `load`.
+        progress: See `ShowProgress`.
+
+    Raises:
+        ConfigError: The model cannot be exported, or an unknown format.
+        DataError: `out` is not empty.
+        EvaluationError: The exported model is worse than allowed; names the worst pictures.
+        MaskwrightError: A graph does not compute what the model does.
+        MissingExtraError: Packages of the format are not installed.
+    """
+    if is_exported(model):
+        raise ConfigError(
+            f"{model} is an exported model already: export the model file that it was made of"
+        )
+    if max_ap_drop is not None and not 0 <= max_ap_drop <= 1:
+        raise ConfigError(f"--max-ap-drop must be from 0 to 1, AP being so, got {max_ap_drop:g}")
+    eager = load(model, weights=weights, device="cpu", runtime="eager")
+    network = eager.model
+    assert isinstance(network, InstanceSegmenter | SemanticSegmenter)
+    if calibrate is not None:
+        _require_quantisable(to, calibrate)
+    with new_folder(out) as partial:
+        first = partial if calibrate is None else partial / "fp32"
+        first.mkdir(exist_ok=True)
+        written: Format = to if calibrate is None else "onnx"
+        header = write_exported(network, first, written, eager.calibration)
+        require_equal_outputs(compare_outputs(network, load_exported(first)), Path(out))
+        reference = None if data is None else measure_reference(eager, data, progress)
+        parity = None
+        if calibrate is not None:
+            header, parity = write_quantised(
+                first, partial, to, calibrate, reference, max_ap_drop, Path(out), progress
+            )
+            shutil.rmtree(first)
+        elif reference is not None:
+            parity = measure_folder(reference, partial, progress)
+            require_parity(parity, max_ap_drop, Path(out), "fp32")
+        if parity is not None:
+            header = replace(header, parity=parity.as_dict())
+            write_header(partial, header)
+        size = sum(each.stat().st_size for each in partial.iterdir()) / 1e6
+    return Exported(path=Path(out), header=header, parity=parity, megabytes=size)
+
+
+def _require_quantisable(to: Format, calibrate: Dataset) -> None:
+    """Raise unless int8 graphs can be made: said before anything is written."""
+    if to == "torch-export":
+        raise ConfigError("int8 graphs are written to onnx or openvino, not to torch-export")
+    if not len(calibrate.labels):
+        raise EvaluationError(
+            f"the {len(calibrate)} pictures to calibrate on have no objects, so the layers that "
+            "see objects would learn no ranges: take annotated ones like those of the training"
+        )
+    require_nncf()

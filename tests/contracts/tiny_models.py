@@ -1,0 +1,66 @@
+"""Small random models of every pair of detector and mask head, and pictures for them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from contracts.exactness import make_lively
+from maskwright.backbones import FPN, ResNet
+from maskwright.detectors import RCNN, RPN, SSD, YOLO, BoxHead, FasterRCNN, FastRCNN
+from maskwright.detectors.picture_search import PictureSearch
+from maskwright.mask_heads import FCN, DeepLab, MaskRCNNHead, Prototypes
+from maskwright.model import InstanceSegmenter
+
+_SEARCH = PictureSearch.Config(max_proposals=40, longest_side=100)
+_TINY = ResNet.Config(depth=18)
+
+TINY_DETECTORS = {
+    "faster_rcnn": FasterRCNN.Config(
+        rpn=RPN.Config(anchor_sizes=((32,),), pre_nms_test=100, post_nms_test=60),
+        box_head=BoxHead.Config(fc_channels=(64, 64), conv_channels=(24,), norm="batch"),
+        detections_per_image=30,
+    ),
+    "fast_rcnn": FastRCNN.Config(
+        search=_SEARCH, box_head=BoxHead.Config(pool="max", fc_channels=(64,))
+    ),
+    "rcnn": RCNN.Config(search=_SEARCH, cnn=_TINY, warp_size=48, context=4),
+    "ssd": SSD.Config(num_convs=1, norm="group", detections_per_image=30),
+    "yolo": YOLO.Config(norm="batch", detections_per_image=30),
+}
+TINY_HEADS = {
+    "mask_rcnn": MaskRCNNHead.Config(conv_channels=(24, 24), norm="batch", deconv_channels=16),
+    "fcn": FCN.Config(hidden_channels=16, norm="batch"),
+    "deeplab": DeepLab.Config(
+        aspp_channels=16, low_level_channels=8, head_channels=(16,), norm="batch"
+    ),
+    "prototypes": Prototypes.Config(conv_channels=(16,), hidden_channels=24),
+    "none": None,
+}
+
+
+def tiny_model(detector: str, head: str) -> InstanceSegmenter:
+    """A model that finds objects of three classes, on pictures of 128 to 200 pixels."""
+    config = InstanceSegmenter.Config(
+        backbone=_TINY,
+        neck=FPN.Config(channels=32, norm="batch"),
+        detector=TINY_DETECTORS[detector],
+        mask_head=TINY_HEADS[head],
+        short_side=128,
+        long_side=200,
+    )
+    torch.manual_seed(0)
+    model = config.build(("coin", "nut", "screw"), (3, 5, 8)).eval().requires_grad_(False)
+    make_lively(model)
+    return model
+
+
+def soft_pictures() -> list[np.ndarray]:
+    """Soft blobs of colour, of three sizes."""
+    rng = np.random.default_rng(0)
+    pictures = []
+    for height, width in ((130, 170), (100, 100), (200, 120)):
+        coarse = rng.integers(0, 256, (height // 10, width // 10, 3)).astype(np.float32)
+        fine = np.kron(coarse, np.ones((10, 10, 1), np.float32))
+        pictures.append(np.clip(fine + rng.normal(0, 12, fine.shape), 0, 255).astype(np.uint8))
+    return pictures
