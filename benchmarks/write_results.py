@@ -33,6 +33,7 @@ def main() -> None:
         *masks_part(),
         *tiles_part(),
         *doctor_part(),
+        *loading_part(),
         *robustness_part(),
         *ensembling_part(),
         *commands_part(),
@@ -299,6 +300,58 @@ def doctor_cells(one: dict[str, Any], check: str) -> list[str]:
     numbers = one["scores"][check]
     found = f"{numbers['found']}/{numbers['planted']}"
     return [found, str(numbers["false_alarms"]), str(one["clean"].get(check, 0))]
+
+
+def loading_part() -> list[str]:
+    """Datasets: opening a large one, and what a step waits for."""
+    lines = []
+    if (large := read("big_coco")) is not None:
+        lines += [
+            "## A million annotations",
+            "",
+            f"`python benchmarks/big_coco.py`: a COCO json of {large['pictures']:,} pictures and "
+            f"{large['objects']:,} objects, {large['file_mb']:.0f} MB.",
+            "",
+            "| | seconds or MB | bar |",
+            "|---|---|---|",
+            f"| pycocotools `COCO(path)` | {large['pycocotools_seconds']:.1f} s | |",
+            f"| first open, which writes the cache | {large['first_seconds']:.1f} s | "
+            "no slower than pycocotools |",
+            f"| second open | {large['second_seconds']:.2f} s | 0.5 s |",
+            f"| after the file was only touched | {large['touched_seconds']:.2f} s | |",
+            f"| annotations in a run with four loader workers | {large['memory_mb']:.0f} MB | "
+            "300 MB |",
+            f"| cache on disk | {large['cache_mb']:.0f} MB | |",
+            "",
+            f"Python {large['python']}, pycocotools {large['versions']['pycocotools']}, "
+            f"{large['repeats']} run.",
+            "",
+        ]
+    if (data := read("data")) is not None:
+        lines += [
+            "## Decode, augment, collate",
+            "",
+            "`python benchmarks/data.py`: milliseconds per picture without workers, the three "
+            "sides in turn in one run, medians; torchvision v2 and Albumentations on dense masks.",
+            "",
+            "| objects | side | maskwright | torchvision v2 | Albumentations | "
+            "times torchvision | times Albumentations | bar |",
+            "|---|---|---|---|---|---|---|---|",
+        ]
+        lines += [
+            f"| {one['objects']} | {one['side']} | {one['maskwright_ms']:.1f} | "
+            f"{one['torchvision_ms']:.1f} | {one['albumentations_ms']:.1f} | "
+            f"{one['times_torchvision']:.1f} | {one['times_albumentations']:.1f} | "
+            f"{one['bar']:.0f} |"
+            for one in data["results"]
+        ]
+        lines += [
+            "",
+            f"Python {data['python']}, torchvision {data['versions']['torchvision']}, "
+            f"Albumentations {data['versions']['albumentations']}.",
+            "",
+        ]
+    return lines
 
 
 def robustness_part() -> list[str]:

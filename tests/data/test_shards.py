@@ -328,3 +328,26 @@ def test_pictures_of_16_bits_come_as_stored(discs: Path, tmp_path: Path) -> None
     batch = first(ShardLoader(str(shards), lanes=1, pixels=pixels, **options), 1)[0]
     assert batch.images.dtype == torch.float32
     assert batch.images.shape[1] == 1
+
+
+def test_shards_are_written_to_any_storage_of_fsspec(dataset: Dataset, tmp_path: Path) -> None:
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    url = f"memory://{tmp_path.name}"
+    assert write_shards(dataset, url, pictures_per_shard=5) == url
+    local = write_shards(dataset, tmp_path / "local", pictures_per_shard=5)
+    names = sorted(path.name for path in Path(local).iterdir())
+    assert names == ["index.json", "shard-000000.tar", "shard-000001.tar", "shard-000002.tar"]
+    storage = MemoryFileSystem()
+    for name in names:
+        assert storage.cat_file(f"/{tmp_path.name}/{name}") == (Path(local) / name).read_bytes()
+    assert open_shards(url).counts == (5, 5, 2)
+    with pytest.raises(DataError, match="is not empty"):
+        write_shards(dataset, url)
+
+
+def test_storage_that_takes_nothing_is_said(dataset: Dataset) -> None:
+    with pytest.raises(DataError, match="cannot be written"):
+        write_shards(dataset, "http://127.0.0.1:9/shards")
+    with pytest.raises(DataError, match="Protocol not known: nowhere"):
+        write_shards(dataset, "nowhere://shards")

@@ -80,7 +80,7 @@ def shard(
     data: Path,
     /,
     *,
-    out: Path,
+    out: str,
     pictures_per_shard: int = 500,
     images: Path | None = None,
     crowd: Literal["keep", "ignore", "drop"] = "ignore",
@@ -93,7 +93,7 @@ def shard(
 
     Args:
         data: Annotated pictures of any known format: a file or a folder.
-        out: Folder to make.
+        out: Folder to make, or a URL of fsspec, such as s3://bucket/shards (extra shards).
         pictures_per_shard: Pictures of a tar file.
         images: Folder of the pictures, if it is not beside the annotations.
         crowd: keep takes crowds for objects, ignore keeps them as regions where nothing counts

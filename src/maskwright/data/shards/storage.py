@@ -8,7 +8,7 @@ from typing import Any
 
 from maskwright.errors import DataError, MissingExtraError
 
-__all__ = ["ShardFile", "read_all"]
+__all__ = ["ShardFile", "file_system", "read_all"]
 
 _BLOCK = 2**22
 _FIRST_PAUSE = 0.2
@@ -37,7 +37,7 @@ class ShardFile:
         self._size = size
         self._tries = tries
         self._first_pause = first_pause
-        self._files, self._path = _file_system(url)
+        self._files, self._path = file_system(url)
         self._position = 0
         self._block = b""
 
@@ -84,7 +84,7 @@ def read_all(url: str, *, tries: int = 5, first_pause: float = _FIRST_PAUSE) -> 
         DataError: It is not there, or could not be read after all tries.
         MissingExtraError: fsspec is not installed.
     """
-    files, path = _file_system(url)
+    files, path = file_system(url)
     problem = ""
     for k in range(tries):
         if k:
@@ -99,13 +99,22 @@ def read_all(url: str, *, tries: int = 5, first_pause: float = _FIRST_PAUSE) -> 
     raise DataError(f"{url}: could not be read in {tries} tries (last: {problem})")
 
 
-def _file_system(url: str) -> tuple[Any, str]:
+def file_system(url: str) -> tuple[Any, str]:
+    """Return fsspec's file system of a URL, and the path in it.
+
+    Raises:
+        MissingExtraError: fsspec is not installed.
+        DataError: A kind of storage that is not known, or whose package is not installed.
+    """
     try:
         from fsspec.core import url_to_fs
-    except ImportError as error:
-        raise MissingExtraError("fsspec", "shards", "read shards") from error
-    files, path = url_to_fs(url)
-    return files, path
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("fsspec", "shards", "use shards") from error
+    try:
+        files, path = url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise DataError(f"{url}: {error}") from error
+    return files, str(path)
 
 
 def _failures() -> tuple[type[Exception], ...]:

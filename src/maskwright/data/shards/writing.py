@@ -10,6 +10,9 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ import numpy as np
 
 from maskwright.data.dataset import Dataset
 from maskwright.data.images import split_page
+from maskwright.data.shards.sending import is_url, refuse_filled, send_file
 from maskwright.errors import ConfigError, DataError
 from maskwright.files import atomic_write, write_json
 
@@ -27,28 +31,52 @@ INDEX, VERSION = "index.json", 1
 
 def write_shards(
     dataset: Dataset, out: str | Path, *, pictures_per_shard: int = 500, seed: int | None = 0
-) -> Path:
-    """Write a dataset as tar shards into a new folder; returns it.
+) -> str | Path:
+    """Write a dataset as tar shards into a new folder or to object storage; returns where.
 
-    The index is written last: a folder with one is whole. Copy the folder to object storage with
-    its own tools.
+    The index is written last: a folder with one is whole.
 
     Args:
         dataset: Pictures with their objects; those without pixels are left out.
-        out: The folder to make; an empty one is taken.
+        out: The folder to make; an empty one is taken. Or a URL of fsspec, such as
+            "s3://bucket/shards" (extra `shards`, and the package of that storage): each shard is
+            sent as soon as it is written, so the disk holds one at a time.
         pictures_per_shard: Pictures of a tar file.
         seed: Pictures are spread over the shards in random order, since they are read in sequence;
             None keeps the order.
 
     Raises:
         ConfigError: A number out of range.
-        DataError: The folder is not empty, or a picture is missing.
+        DataError: The folder is not empty, a picture is missing, or the storage takes nothing.
+        MissingExtraError: A URL, and fsspec is not installed.
     """
     if pictures_per_shard < 1:
         raise ConfigError(f"pictures_per_shard must be at least 1, got {pictures_per_shard}")
+    if is_url(out):
+        with tempfile.TemporaryDirectory() as folder:
+            send = partial(send_file, url=str(out).rstrip("/"))
+            refuse_filled(str(out).rstrip("/"))
+            _write(dataset, Path(folder), pictures_per_shard, seed, send)
+        return str(out)
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out}: is not an empty folder; name a new one, or empty it")
+    _write(dataset, out, pictures_per_shard, seed, _keep)
+    return out
+
+
+def _keep(path: Path) -> None:
+    """Leave a file where it is."""
+
+
+def _write(
+    dataset: Dataset,
+    out: Path,
+    pictures_per_shard: int,
+    seed: int | None,
+    finish: Callable[[Path], None],
+) -> None:
+    """Write the shards, then the index; each file is handed to `finish` once it is whole."""
     order = np.arange(len(dataset))
     if seed is not None:
         order = np.random.default_rng(seed).permutation(order)
@@ -63,6 +91,7 @@ def write_shards(
             for place, image in enumerate(chosen, start):
                 _add_sample(tar, f"{place:09d}", dataset, image)
         shards.append({"name": path.name, "bytes": path.stat().st_size, "samples": len(chosen)})
+        finish(path)
     content = {
         "maskwright_shards": VERSION,
         "class_names": list(dataset.class_names),
@@ -70,7 +99,7 @@ def write_shards(
         "shards": shards,
     }
     write_json(out / INDEX, content)
-    return out
+    finish(out / INDEX)
 
 
 def _add_sample(tar: tarfile.TarFile, key: str, dataset: Dataset, image: int) -> None:
