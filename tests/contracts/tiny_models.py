@@ -51,7 +51,7 @@ def tiny_model(detector: str, head: str) -> InstanceSegmenter:
     )
     torch.manual_seed(0)
     model = config.build(("coin", "nut", "screw"), (3, 5, 8)).eval().requires_grad_(False)
-    make_lively(model)
+    make_lively(model, soft_pictures()[0])
     return model
 
 

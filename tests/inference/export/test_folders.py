@@ -36,7 +36,7 @@ def model() -> SemanticSegmenter:
     )
     torch.manual_seed(0)
     made = config.build(("coin", "nut")).eval().requires_grad_(False)
-    make_lively(made)
+    make_lively(made, soft_pictures()[0])
     return made
 
 
