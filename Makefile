@@ -22,10 +22,10 @@ demo: $(INSTALLED)  ## train, score and draw on pictures that come along (a few 
 	$(BIN)/maskwright demo
 
 test: $(INSTALLED)  ## run all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
 
 test-quick: $(INSTALLED)  ## run the tests that take seconds
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m 'not slow'
 
 lint: $(INSTALLED)  ## check style
 	$(BIN)/ruff check .

@@ -106,6 +106,9 @@ def test_damaged_text_is_refused_as_the_whole_would_be(tmp_path: Path, data: st.
         '{"a" 1}',
         "{1: 2}",
         '{"a": 1,}',
+        '{"a": [1, 2]]',
+        '{"a": [1, 2}, "a": 3}',
+        '{"a": [1, 2], "a": 3}',
     ],
 )
 def test_what_is_no_object_with_members_is_left_to_the_whole(tmp_path: Path, text: str) -> None:

@@ -182,6 +182,8 @@ def _members(
         if kind == _COLON_AFTER_KEY and key is None:
             key = from_json(text[begin:place])
         elif kind == _MEMBER_END and isinstance(key, str):
+            if key in found:  # the first may be damaged, and nobody would parse it
+                raise ValueError("a name twice")
             found[key], key = _value(path, text, begin, place, cuts), None
         else:
             raise ValueError("not a member")
@@ -232,7 +234,7 @@ def _scan(text: np.ndarray, start: int, piece: int, kinds: np.ndarray, places: n
                 depth += 1
             elif byte == 125 or byte == 93:
                 depth -= 1
-                if depth < 0:
+                if depth < 0 or (depth == 0 and byte == 93):
                     return 0
                 kind = 3 if depth == 0 else 0
             elif depth == 1 and (byte == 44 or byte == 58):

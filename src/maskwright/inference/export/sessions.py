@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal, Protocol
@@ -75,7 +76,13 @@ class OpenVINOSession:
             "INFERENCE_PRECISION_HINT": "f32",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }
-        self._model = openvino.Core().compile_model(os.fspath(path), "CPU", options)
+        # OpenVINO gives the thread that compiles a signal stack of its own (for AMX) and later
+        # frees it: the next signal of that thread, be it Ctrl-C, would end the process. So the
+        # thread is one that lives no longer than this.
+        with ThreadPoolExecutor(1, "openvino") as thread:
+            self._model = thread.submit(
+                openvino.Core().compile_model, os.fspath(path), "CPU", options
+            ).result()
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the outputs by name."""
