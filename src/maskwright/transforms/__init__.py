@@ -6,6 +6,7 @@ from maskwright.transforms.augmentation import Augmentation
 from maskwright.transforms.cut_out import CutOut
 from maskwright.transforms.degradations import JPEG, Blur, Noise
 from maskwright.transforms.geometry import FILL, warp_image, warp_instances
+from maskwright.transforms.lighting import Exposure, Veil
 from maskwright.transforms.mixing import CopyPaste, MixUp, Mosaic, Partner
 from maskwright.transforms.photometric import shift_colours
 from maskwright.transforms.presets import AUGMENTATIONS, augmentation_named
@@ -20,11 +21,13 @@ __all__ = [
     "Blur",
     "CopyPaste",
     "CutOut",
+    "Exposure",
     "MixUp",
     "Mosaic",
     "Noise",
     "Partner",
     "Transform",
+    "Veil",
     "augmentation_named",
     "resize_sample",
     "resized_size",

@@ -2,7 +2,7 @@
 
 The order: every picture that is seen goes through one map and one change of colours; several make
 a mosaic; objects are pasted, rectangles painted, another picture blended in; at the end comes
-what a camera or a file does to the whole: blur, noise, JPEG.
+what light, a camera or a file does to the whole: exposure, veil, blur, noise, JPEG.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from maskwright.transforms.geometry import (
     warp_image,
     warp_instances,
 )
+from maskwright.transforms.lighting import Exposure, Veil
 from maskwright.transforms.mixing import CopyPaste, MixUp, Mosaic, Partner, See
 from maskwright.transforms.options import (
     Positive,
@@ -82,6 +83,8 @@ class Augmentation:
         copy_paste: Objects of other pictures pasted over.
         cut_out: Rectangles painted over.
         mix_up: Another picture blended in.
+        exposure: All values bent and shifted alike.
+        veil: Fog or stray light over the picture.
         blur: Gaussian blur.
         noise: Gaussian noise.
         jpeg: Compression.
@@ -118,6 +121,8 @@ class Augmentation:
     copy_paste: CopyPaste = field(default_factory=CopyPaste)
     cut_out: CutOut = field(default_factory=CutOut)
     mix_up: MixUp = field(default_factory=MixUp)
+    exposure: Exposure = field(default_factory=Exposure)
+    veil: Veil = field(default_factory=Veil)
     blur: Blur = field(default_factory=Blur)
     noise: Noise = field(default_factory=Noise)
     jpeg: JPEG = field(default_factory=JPEG)
@@ -247,9 +252,16 @@ class Augmentation:
         return replace(sample, image=image, targets=targets)
 
     def _degraded(self, sample: Sample, chances: Chances) -> Sample:
-        """The sample with what a camera and a file do to it."""
+        """The sample with what light, a camera and a file do to it."""
         image = sample.image
-        for name, change in (("blur", self.blur), ("noise", self.noise), ("jpeg", self.jpeg)):
+        changes: tuple[tuple[str, Exposure | Veil | Blur | Noise | JPEG], ...] = (
+            ("exposure", self.exposure),
+            ("veil", self.veil),
+            ("blur", self.blur),
+            ("noise", self.noise),
+            ("jpeg", self.jpeg),
+        )
+        for name, change in changes:
             if chances.happens(name, change.probability):
                 image = change.apply(image, chances.generator(name))
         return sample if image is sample.image else replace(sample, image=image)

@@ -27,6 +27,8 @@ _NAMED = (
     "mosaic",
     "copy_paste",
     "mix_up",
+    "exposure",
+    "veil",
 )
 """Whether and how each of these happens has numbers of its own; new names go to the end."""
 

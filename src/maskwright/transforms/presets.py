@@ -10,6 +10,7 @@ from maskwright.errors import ConfigError, nearest_name
 from maskwright.transforms.augmentation import Augmentation
 from maskwright.transforms.cut_out import CutOut
 from maskwright.transforms.degradations import JPEG, Blur, Noise
+from maskwright.transforms.lighting import Exposure, Veil
 from maskwright.transforms.mixing import CopyPaste, MixUp, Mosaic
 
 __all__ = ["AUGMENTATIONS", "augmentation_named"]
@@ -100,14 +101,17 @@ AUGMENTATIONS: dict[str, Augmentation] = {
         horizontal_flip=0.5,
         scale=(0.7, 1.4),
         translation=0.1,
-        brightness=0.5,
-        contrast=0.5,
-        saturation=0.5,
+        brightness=0.4,
+        contrast=0.4,
+        saturation=0.4,
         hue=0.03,
-        cut_out=CutOut(probability=0.3),
-        blur=Blur(probability=0.35, sigma=(0.5, 3.0)),
-        noise=Noise(probability=0.4, sigma=(2.0, 30.0)),
-        jpeg=JPEG(probability=0.35, quality=(10, 80)),
+        colour_probability=0.7,
+        cut_out=CutOut(probability=0.2),
+        exposure=Exposure(probability=0.35, offset=(-0.4, 0.4), gamma=(0.6, 1.6)),
+        veil=Veil(probability=0.25, strength=(0.1, 0.7)),
+        blur=Blur(probability=0.25, sigma=(0.5, 4.0)),
+        noise=Noise(probability=0.3, sigma=(2.0, 60.0)),
+        jpeg=JPEG(probability=0.2, quality=(10, 80)),
     ),
     # For few pictures and long runs: large-scale jitter and copy-paste as Ghiasi et al. 2021,
     # which gain most where data is scarce, mosaic and some mixup as the YOLO line has them.
