@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -83,14 +85,15 @@ def quantise(
     if not samples or ("boxes" in kept and not is_whole) or set(layers) <= set(excluded):
         onnx.save(model, out)
         return False
-    quantised = nncf.quantize(
-        model,
-        nncf.Dataset(list(samples)),
-        preset=nncf.QuantizationPreset.MIXED,
-        target_device=nncf.TargetDevice.CPU,
-        subset_size=len(samples),
-        ignored_scope=nncf.IgnoredScope(names=excluded, validate=False),
-    )
+    with redirect_stdout(sys.stderr):  # its progress bars; standard output may be JSON
+        quantised = nncf.quantize(
+            model,
+            nncf.Dataset(list(samples)),
+            preset=nncf.QuantizationPreset.MIXED,
+            target_device=nncf.TargetDevice.CPU,
+            subset_size=len(samples),
+            ignored_scope=nncf.IgnoredScope(names=excluded, validate=False),
+        )
     onnx.save(quantised, out)
     return True
 
