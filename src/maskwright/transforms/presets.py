@@ -108,8 +108,9 @@ AUGMENTATIONS: dict[str, Augmentation] = {
         saturation=0.3,
         hue=0.02,
         cut_out=CutOut(probability=0.15),
-        exposure=Exposure(probability=0.25, offset=(-0.4, 0.4), gamma=(0.6, 1.6)),
-        veil=Veil(probability=0.15, strength=(0.1, 0.7)),
+        # dark objects vanish in a picture made darker, so that more light is added than taken
+        exposure=Exposure(probability=0.25, offset=(-0.25, 0.45), gamma=(0.6, 1.6)),
+        veil=Veil(probability=0.2, strength=(0.1, 0.8), light=(0.1, 1.0)),
         blur=Blur(probability=0.2, sigma=(0.5, 4.0)),
         noise=Noise(probability=0.25, sigma=(2.0, 60.0)),
         jpeg=JPEG(probability=0.15, quality=(10, 80)),
