@@ -17,6 +17,7 @@
     calibration     of the scores; null where the model has none
     parity          what the gate measured; null where there was no data
     in_fp32         groups of layers of an int8 export that stay in float32
+    end_to_end      whether the one graph "model" takes pictures and gives detections
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,25 @@ class ExportHeader:
     calibration: ScoreCalibration | None = None
     parity: dict[str, Any] | None = None
     in_fp32: tuple[str, ...] = ()
+    end_to_end: bool = False
+
+    @property
+    def calibration_outside(self) -> ScoreCalibration | None:
+        """What is to be done to the scores that the graphs give.
+
+        An end-to-end graph gives calibrated ones, so nothing but the thresholds is left.
+        """
+        known = self.calibration
+        if known is None or not self.end_to_end:
+            return known
+        none = (0.0,) * len(known.class_names)
+        return replace(
+            known,
+            method="logistic",
+            temperatures=tuple(1.0 for _ in none),
+            shifts=none,
+            slopes=none,
+        )
 
 
 def is_exported(path: str | os.PathLike[str]) -> bool:
@@ -112,6 +132,7 @@ def write_header(folder: Path, header: ExportHeader) -> None:
         "calibration": None if calibration is None else calibration.as_dict(),
         "parity": header.parity,
         "in_fp32": header.in_fp32,
+        "end_to_end": header.end_to_end,
     }
     (folder / _NAME).write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
@@ -177,6 +198,7 @@ def _header(known: Mapping[str, Any]) -> ExportHeader:
         calibration=None if calibration is None else ScoreCalibration.from_dict(calibration),
         parity=known["parity"],
         in_fp32=tuple(known["in_fp32"]),
+        end_to_end=bool(known.get("end_to_end", False)),
     )
 
 

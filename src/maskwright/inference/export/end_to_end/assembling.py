@@ -19,28 +19,54 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from maskwright.detectors import FasterRCNN, FastRCNN, RCNN
+from maskwright.detectors import RCNN, Detector, FastRCNN
 from maskwright.errors import ConfigError, MaskwrightError
 from maskwright.inference.export.end_to_end.builder import GraphBuilder, Value
+from maskwright.inference.export.end_to_end.calibrating import calibrate, rank
 from maskwright.inference.export.end_to_end.choosing import Found
 from maskwright.inference.export.end_to_end.detectors import find
 from maskwright.inference.export.end_to_end.geometry import width_height
-from maskwright.inference.export.end_to_end.masks import draw, paste
+from maskwright.inference.export.end_to_end.masks import draw, mask_areas, paste
 from maskwright.inference.export.end_to_end.preparing import Prepared, prepare
 from maskwright.inference.export.folder import ExportHeader
 from maskwright.inference.export.graphs import DENSE
 from maskwright.mask_heads import MaskHead
 from maskwright.model import InstanceSegmenter, ModelConfig
+from maskwright.score_calibration import ScoreCalibration
 
-__all__ = ["assemble", "require_end_to_end"]
+__all__ = ["INPUTS", "OUTPUTS", "assemble", "require_end_to_end"]
+
+Declared: TypeAlias = tuple[type, tuple[str | int, ...]]
+
+INPUTS: Final[Mapping[str, Declared]] = MappingProxyType(
+    {"images": (np.uint8, ("b", "H", "W", 3)), "sizes": (np.int64, ("b", 2))}
+)
+"""Type and sides of each input; b, H and W are of any length."""
+
+OUTPUTS: Final[Mapping[str, Declared]] = MappingProxyType(
+    {
+        "boxes": (np.float32, ("n", 4)),
+        "labels": (np.int64, ("n",)),
+        "scores": (np.float32, ("n",)),
+        "pictures": (np.int64, ("n",)),
+        "crops": (np.float32, ("n", "s", "s")),
+        "masks": (np.uint8, ("n", "H", "W")),
+    }
+)
+"""Likewise of all outputs, which not every model has."""
 
 
-def require_end_to_end(config: ModelConfig) -> None:
+def require_end_to_end(config: ModelConfig, *, full_masks: bool) -> None:
     """Raise unless a model can be one graph.
+
+    Args:
+        config: Of the model.
+        full_masks: Whether it shall give masks of the size of the pictures.
 
     Raises:
         ConfigError: It cannot; says why and what to use instead.
@@ -56,6 +82,8 @@ def require_end_to_end(config: ModelConfig) -> None:
             "its boxes from selective search on the pixels, which no ONNX operator does; export "
             "without --end-to-end, or train faster_rcnn, which finds boxes with a network"
         )
+    if full_masks and config.mask_head is None:
+        raise ConfigError("--full-masks: this model has no mask head, it finds boxes alone")
 
 
 def assemble(folder: Path, header: ExportHeader, *, full_masks: bool) -> Any:
@@ -68,92 +96,106 @@ def assemble(folder: Path, header: ExportHeader, *, full_masks: bool) -> Any:
 
     Raises:
         ConfigError: A model that cannot be one graph, see `require_end_to_end`.
+        MaskwrightError: The graphs are of several sets of operators.
     """
-    require_end_to_end(header.model)
-    parts = _read_parts(folder, header)
-    model = _Parts.of(header)
-    graph = GraphBuilder(_opset(parts))
-    images = graph.input("images", np.uint8, ["b", "H", "W", 3])
-    sizes = graph.input("sizes", np.int64, ["b", 2])
+    require_end_to_end(header.model, full_masks=full_masks)
+    parts = _Parts.of(folder, header)
+    graph = GraphBuilder(parts.opset)
+    images, sizes = (graph.input(name, *each) for name, each in INPUTS.items())
     batch = prepare(graph, images, sizes, header.model, header.pixel_mean)
-    dense = _with_channels_first(
-        graph.inline(parts[DENSE], DENSE, {"images": batch.pixels})
-    )
+    dense = _with_channels_first(parts.inline(graph, DENSE, {"images": batch.pixels}))
     found = find(
         graph,
-        model.detector,
+        parts.detector,
         len(header.class_names),
         dense,
         width_height(graph, batch.sizes),
-        lambda pooled: graph.inline(parts["boxes"], "boxes", {"pooled": pooled}),
+        lambda pooled: parts.inline(graph, "boxes", {"pooled": pooled}),
     )
-    boxes = _in_originals(graph, found, sizes, batch)
-    graph.output("boxes", boxes, np.float32, ["n", 4])
-    graph.output("labels", found.labels, np.int64, ["n"])
-    graph.output("scores", found.scores, np.float32, ["n"])
-    graph.output("pictures", found.pictures, np.int64, ["n"])
-    if model.head is not None:
-        (name,) = {"masks", "mixing"} & set(parts) or {""}
-        crops = draw(
+    results = {
+        "boxes": _in_originals(graph, found, sizes, batch),
+        "labels": found.labels,
+        "scores": found.scores,
+        "pictures": found.pictures,
+    }
+    if parts.head is not None:
+        results["crops"] = draw(
             graph,
-            model.head,
+            parts.head,
             dense,
             found,
-            lambda inputs: next(iter(graph.inline(parts[name], name, inputs).values())),
+            lambda inputs: next(iter(parts.inline(graph, parts.pooled, inputs).values())),
         )
-        graph.output("crops", crops, np.float32, ["n", "s", "s"])
-        if full_masks:
-            frame = (images.side(1), images.side(2))
-            masks = paste(graph, crops, boxes, sizes.take(found.pictures), frame)
-            graph.output("masks", masks, np.uint8, ["n", "H", "W"])
-    metadata = {
-        "class_names": json.dumps(header.class_names),
-        "category_ids": json.dumps(header.category_ids),
-    }
-    return graph.to_model("maskwright", metadata)
+    frame = (images.side(1), images.side(2))
+    if header.calibration is not None:
+        results = _calibrated(graph, found, results, header.calibration, sizes, frame)
+    if full_masks:
+        of_each = sizes.take(results["pictures"])
+        results["masks"] = paste(graph, results["crops"], results["boxes"], of_each, frame)
+    for name, value in results.items():
+        graph.output(name, value, *OUTPUTS[name])
+    return graph.to_model("maskwright", _metadata(header))
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Parts:
-    """The modules of the model, for their options and levels; their weights are in the graphs."""
+    """The graphs of a model, and its modules for their options and levels.
 
-    detector: Any
+    Args:
+        models: `ModelProto` by name.
+        opset: Version of the operators of all.
+        detector: Without its weights, which are in the graphs.
+        head: Likewise; None where it draws no masks.
+    """
+
+    models: Mapping[str, Any]
+    opset: int
+    detector: Detector
     head: MaskHead | None
 
     @classmethod
-    def of(cls, header: ExportHeader) -> _Parts:
+    def of(cls, folder: Path, header: ExportHeader) -> _Parts:
+        import onnx
+
         config, count = header.model, len(header.class_names)
         assert isinstance(config, InstanceSegmenter.Config)
+        models = {
+            name: onnx.load(folder / next(iter(graph.files)))
+            for name, graph in header.graphs.items()
+        }
         head = config.mask_head
         return cls(
+            models=models,
+            opset=_opset(models),
             detector=config.detector.build(header.channels, count),
             head=None if head is None else head.build(header.channels, count),
         )
 
+    @property
+    def pooled(self) -> str:
+        """Name of the graph that the mask head has on pooled features."""
+        return "masks" if "masks" in self.models else "mixing"
 
-def _read_parts(folder: Path, header: ExportHeader) -> dict[str, Any]:
-    import onnx
-
-    return {
-        name: onnx.load(folder / next(iter(graph.files)))
-        for name, graph in header.graphs.items()
-        if graph.outputs
-    }
+    def inline(
+        self, graph: GraphBuilder, name: str, inputs: Mapping[str, Value]
+    ) -> dict[str, Value]:
+        """Put a part into the graph; returns what it says."""
+        return graph.inline(self.models[name], name, inputs)
 
 
-def _opset(parts: Mapping[str, Any]) -> int:
+def _opset(models: Mapping[str, Any]) -> int:
     """Return the version of the operators, one for all parts.
 
     Raises:
         MaskwrightError: There are several, or others than the standard's.
     """
-    versions = {(each.domain, each.version) for part in parts.values() for each in part.opset_import}
-    if len(versions) != 1 or next(iter(versions))[0] not in ("", "ai.onnx"):
+    known = {(each.domain, each.version) for one in models.values() for each in one.opset_import}
+    if len(known) != 1 or next(iter(known))[0] not in ("", "ai.onnx"):
         raise MaskwrightError(
-            f"the parts of the model are of several sets of operators ({sorted(versions)}), which "
-            "one graph cannot hold"
+            f"the graphs of the model are of several sets of operators ({sorted(known)}), which "
+            "one graph of standard operators cannot hold: export without --end-to-end"
         )
-    return int(next(iter(versions))[1])
+    return int(next(iter(known))[1])
 
 
 def _with_channels_first(dense: Mapping[str, Value]) -> dict[str, Value]:
@@ -168,3 +210,33 @@ def _in_originals(graph: GraphBuilder, found: Found, sizes: Value, batch: Prepar
     """Return the boxes in the frame of the original pictures, see `ops.scale_boxes`."""
     ratios = width_height(graph, sizes) / width_height(graph, batch.sizes)  # (b, 4)
     return found.boxes * ratios.take(found.pictures)
+
+
+def _calibrated(
+    graph: GraphBuilder,
+    found: Found,
+    results: Mapping[str, Value],
+    calibration: ScoreCalibration,
+    sizes: Value,
+    frame: tuple[Value, Value],
+) -> dict[str, Value]:
+    """Return the detections with calibrated scores, the highest of each picture first."""
+    areas = None
+    if calibration.method == "size":
+        of_each = sizes.take(found.pictures)
+        boxes = results["boxes"]
+        if "crops" in results:
+            areas = mask_areas(graph, results["crops"], boxes, of_each, frame)
+        else:
+            sides = boxes.cut(2, 4, 1) - boxes.cut(0, 2, 1)
+            areas = (sides.cut(0, 1, 1) * sides.cut(1, 2, 1)).squeeze(1)
+    scores = calibrate(graph, found, calibration, areas)
+    order = rank(graph, found, scores, sizes.side(0))
+    return {name: each.take(order) for name, each in {**results, "scores": scores}.items()}
+
+
+def _metadata(header: ExportHeader) -> dict[str, str]:
+    return {
+        "class_names": json.dumps(header.class_names),
+        "category_ids": json.dumps(header.category_ids),
+    }

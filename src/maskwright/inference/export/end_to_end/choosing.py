@@ -104,10 +104,12 @@ def choose(
         most=max_detections,
     )
     # by box, then class, which is how equal scores are ordered
-    by_box = kept.reshape(-1, num_classes, count).transpose(0, 2, 1).reshape(
-        boxes.side(0), count * num_classes
+    by_box = (
+        kept.reshape(-1, num_classes, count)
+        .transpose(0, 2, 1)
+        .reshape(boxes.side(0), count * num_classes)
     )
-    chosen = best_of(graph, by_box, max_detections)
+    chosen = best_of(by_box, max_detections)
     labels, box = chosen.entries % num_classes, chosen.entries / num_classes
     column = labels * 0 if shared else labels
     places = [each.unsqueeze(1) for each in (chosen.pictures, column, box)]
@@ -146,11 +148,10 @@ def suppress(
     return nothing.put(kept, scores.take_each(kept))
 
 
-def best_of(graph: GraphBuilder, scores: Value, most: int) -> Chosen:
+def best_of(scores: Value, most: int | Value) -> Chosen:
     """Return the best entries of each picture.
 
     Args:
-        graph: Where it is computed.
         scores: (b, entries), -1 for what is out.
         most: So many of a picture are kept.
     """

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-
 from maskwright.detectors import SSD, YOLO, Detector, FasterRCNN
 from maskwright.detectors.rpn import RPN
 from maskwright.errors import ConfigError
@@ -63,13 +62,10 @@ def find(
     if isinstance(detector, SSD):
         return _find_ssd(graph, detector, dense, borders)
     if isinstance(detector, FasterRCNN):
-        return _find_faster_rcnn(
-            graph, detector, num_classes, dense, borders, boxes_graph
-        )
+        return _find_faster_rcnn(graph, detector, num_classes, dense, borders, boxes_graph)
     raise ConfigError(
-        f"the detector {type(detector).__name__} cannot be exported with --end-to-end: it takes "
-        "its boxes from selective search on the pixels, which no ONNX operator does; export "
-        "without --end-to-end, or train faster_rcnn, which finds boxes with a network"
+        f"the detector {type(detector).__name__} cannot be exported with --end-to-end: nobody has "
+        "written its choice of boxes as a graph; there are faster_rcnn, ssd and yolo"
     )
 
 
@@ -195,6 +191,6 @@ def _propose(
         )
         boxes.append(moved)
         kept.append(left.squeeze(1))
-    chosen = best_of(graph, graph.concat(kept, 1), config.post_nms_test)
+    chosen = best_of(graph.concat(kept, 1), config.post_nms_test)
     places = graph.concat([chosen.pictures.unsqueeze(1), chosen.entries.unsqueeze(1)], 1)
     return chosen, graph.concat(boxes, 1).take_each(places)

@@ -16,7 +16,7 @@ from maskwright.inference.export.end_to_end.choosing import Found
 from maskwright.inference.export.end_to_end.pooling import crop_maps, pool
 from maskwright.mask_heads import ClassMapHead, MaskHead, MaskRCNNHead, Prototypes
 
-__all__ = ["PooledGraph", "draw", "paste"]
+__all__ = ["PooledGraph", "draw", "mask_areas", "paste"]
 
 PooledGraph = Callable[[Mapping[str, Value]], Value]
 """What a graph on pooled features says: `masks` or `mixing`."""
@@ -75,9 +75,7 @@ def _from_class_map(graph: GraphBuilder, head: ClassMapHead, logits: Value, foun
     channels = head.num_classes + 1
     maps = probs.reshape(-1, 1, probs.side(2), probs.side(3))
     owners = found.pictures * channels + found.labels + 1
-    crops = crop_maps(
-        graph, maps, owners, found.boxes, stride=head.map_stride, size=head.crop_size
-    )
+    crops = crop_maps(graph, maps, owners, found.boxes, stride=head.map_stride, size=head.crop_size)
     return crops.at_least(0.0).at_most(1.0)
 
 
@@ -116,28 +114,44 @@ def paste(
         sizes: (n, 2) int64 height and width of each one's picture, beyond which is nothing.
         frame: H and W.
     """
-    count, side = crops.side(0), crops.side(1)
+    count = crops.side(0)
+    one = _painter(graph, crops, boxes, sizes, frame)
+    masks = graph.loop(count, lambda index: one(index).cast(np.uint8))
+    # without objects a loop does not know the size of what it would have made
+    return masks.reshape(count, *frame)
+
+
+def mask_areas(
+    graph: GraphBuilder, crops: Value, boxes: Value, sizes: Value, frame: tuple[Value, Value]
+) -> Value:
+    """Return the pixels (n,) of each mask that `paste` would return, without keeping it."""
+    count = crops.side(0)
+    one = _painter(graph, crops, boxes, sizes, frame)
+    # counted in two steps: float32 counts to 16 million, which a row never has
+    areas = graph.loop(
+        count, lambda index: one(index).cast(np.float32).sum(1).cast(np.int64).sum(0)
+    )
+    return areas.reshape(count)
+
+
+def _painter(
+    graph: GraphBuilder, crops: Value, boxes: Value, sizes: Value, frame: tuple[Value, Value]
+) -> Callable[[Value], Value]:
+    """Return what makes the mask (H, W) of one object, true where it is."""
+    side = crops.side(1)
     padded = graph.add("Pad", crops, np.array([0, 1, 1, 0, 1, 1], np.int64))
     first, last = _grown(boxes, side)
 
-    def paste_one(index: Value) -> Value:
-        taps = [
-            _taps(
-                graph,
-                first.take(index).take(axis),
-                last.take(index).take(axis),
-                sizes.take(index).take(1 - axis),
-                frame[1 - axis],
-                side + 2,
-            )
-            for axis in (1, 0)
-        ]  # (H, s + 2), (W, s + 2)
-        down = graph.add("MatMul", taps[0], padded.take(index))
-        across = graph.add("MatMul", down, taps[1].transpose(1, 0))
-        return (across > 0.5).cast(np.uint8)
+    def taps(index: Value, axis: int) -> Value:
+        length = frame[axis]
+        start, stop = (each.take(index).take(1 - axis) for each in (first, last))
+        return _taps(graph, start, stop, sizes.take(index).take(axis), length, side + 2)
 
-    # without objects a loop does not know the size of what it would have made
-    return graph.loop(count, paste_one).reshape(count, *frame)
+    def paint(index: Value) -> Value:
+        down = graph.add("MatMul", taps(index, 0), padded.take(index))  # (H, s + 2)
+        return graph.add("MatMul", down, taps(index, 1).transpose(1, 0)) > 0.5
+
+    return paint
 
 
 def _grown(boxes: Value, side: Value) -> tuple[Value, Value]:
