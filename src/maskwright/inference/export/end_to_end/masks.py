@@ -14,6 +14,7 @@ from maskwright.errors import ConfigError
 from maskwright.inference.export.end_to_end.builder import GraphBuilder, Value
 from maskwright.inference.export.end_to_end.choosing import Found
 from maskwright.inference.export.end_to_end.pooling import crop_maps, pool
+from maskwright.inference.export.end_to_end.preparing import source_positions
 from maskwright.mask_heads import ClassMapHead, MaskHead, MaskRCNNHead, Prototypes
 
 __all__ = ["PooledGraph", "draw", "mask_areas", "paste"]
@@ -179,9 +180,7 @@ def _taps(
         entries: Of the crop.
     """
     pixel = graph.count_to(length).unsqueeze(1)  # (length, 1)
-    extent = last - first + 1
-    scale = entries.cast(np.float32) / extent.cast(np.float32)
-    position = scale * ((pixel - first).cast(np.float32) + 0.5) - 0.5
+    position = source_positions(pixel - first, entries, last - first + 1)
     position = position.at_least(0.0).at_most((entries - 1).cast(np.float32))
     entry = graph.count_to(entries).cast(np.float32).unsqueeze(0)
     distance = graph.add("Abs", position - entry)  # (length, entries)

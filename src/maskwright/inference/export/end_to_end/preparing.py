@@ -16,7 +16,7 @@ import numpy as np
 from maskwright.inference.export.end_to_end.builder import GraphBuilder, Value
 from maskwright.model import ModelConfig
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "prepare", "resized_sizes", "source_positions"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ def prepare(
         config: What size the network wants.
         mean: Of the channels.
     """
-    resized = _resized_sizes(graph, sizes, config)
+    resized = resized_sizes(graph, sizes, config)
     multiple = config.size_multiple
     padded = (resized.largest(0) + (multiple - 1)) / multiple * multiple
     rows = _taps(graph, sizes, resized, padded, 0)
@@ -82,7 +82,7 @@ class _Taps:
     inside: Value
 
 
-def _resized_sizes(graph: GraphBuilder, sizes: Value, config: ModelConfig) -> Value:
+def resized_sizes(graph: GraphBuilder, sizes: Value, config: ModelConfig) -> Value:
     """Return (b, 2) what `transforms.resized_size` says, in float64 as there."""
     if config.fixed_size is not None:
         fixed = np.array([config.fixed_size], np.int64)
@@ -99,12 +99,22 @@ def _taps(graph: GraphBuilder, sizes: Value, resized: Value, padded: Value, axis
     old = sizes.take(np.array([axis], np.int64), axis=1)  # (b, 1)
     new = resized.take(np.array([axis], np.int64), axis=1)
     place = graph.count_to(padded.take(axis)).unsqueeze(0)  # (1, places)
-    scale = old.cast(np.float32) / new.cast(np.float32)
-    position = (scale * (place.cast(np.float32) + 0.5) - 0.5).at_least(0.0)
+    position = source_positions(place, old, new).at_least(0.0)
     last = old - 1
     lower = position.cast(np.int64).at_most(last)
     far = (position - lower.cast(np.float32)).at_most(1.0)
     return _Taps(lower=lower, upper=(lower + 1).at_most(last), far=far, inside=place < new)
+
+
+def source_positions(place: Value, old: Value, new: Value) -> Value:
+    """Return where in `old` entries each place of `new` ones lies, in float32, below 0 too.
+
+    float32 times float32 is exact in float64, so what is rounded is the result alone, as where
+    torch's kernels fuse multiplication and addition.
+    """
+    scale = old.cast(np.float32) / new.cast(np.float32)
+    half = np.float64(0.5)
+    return (scale.cast(np.float64) * (place.cast(np.float64) + half) - half).cast(np.float32)
 
 
 def _blend(near: Value, far: Value, weight: Value) -> Value:
