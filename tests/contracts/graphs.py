@@ -32,4 +32,5 @@ def compute(build: Build, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         providers=["CPUExecutionProvider"],
     )
     outputs = iter(session.run(None, inputs))
-    return {name: values.reshape(sides) for name, values, sides in zip(made, outputs, outputs)}
+    pairs = zip(made, outputs, outputs, strict=True)
+    return {name: values.reshape(sides) for name, values, sides in pairs}
