@@ -51,11 +51,11 @@ def test_an_end_to_end_folder_is_written_predicts_and_evaluates(
     assert numbers["files"] == ["model.onnx"]
     assert numbers["parity"]["differing_objects"] == 0
     assert numbers["parity"]["objects"] > 0
-    code, _, err = _run(
-        capsys, "predict", out, pictures.parent / "1.png", "--out", tmp_path / "r", "--write", "coco"
-    )  # fmt: skip
+    source, results = pictures.parent / "1.png", tmp_path / "r"
+    tokens = ("predict", out, source, "--out", results, "--write", "coco")
+    code, _, err = _run(capsys, *tokens)
     assert code == 0, err
-    assert json.loads((tmp_path / "r" / "results.json").read_text())
+    assert json.loads((results / "results.json").read_text())
     code, printed, err = _run(capsys, "evaluate", out, pictures, "--json")
     assert code == 0, err
     assert json.loads(printed)

@@ -167,8 +167,8 @@ def read_header(folder: str | os.PathLike[str]) -> ExportHeader:
         ) from error
     if missing := sorted(_needed_graphs(header) - set(header.graphs)):
         raise CheckpointError(
-            f"{folder / _NAME} is damaged (it names no graph {', '.join(missing)}, which this model "
-            "needs): export the model again"
+            f"{folder / _NAME} is damaged (it names no graph {', '.join(missing)}, which this "
+            "model needs): export the model again"
         )
     for graph in header.graphs.values():
         for name, wanted in graph.files.items():
