@@ -102,30 +102,7 @@ def assemble(folder: Path, header: ExportHeader, *, full_masks: bool) -> Any:
     parts = _Parts.of(folder, header)
     graph = GraphBuilder(parts.opset)
     images, sizes = (graph.input(name, *each) for name, each in INPUTS.items())
-    batch = prepare(graph, images, sizes, header.model, header.pixel_mean)
-    dense = _with_channels_first(parts.inline(graph, DENSE, {"images": batch.pixels}))
-    found = find(
-        graph,
-        parts.detector,
-        len(header.class_names),
-        dense,
-        width_height(graph, batch.sizes),
-        lambda pooled: parts.inline(graph, "boxes", {"pooled": pooled}),
-    )
-    results = {
-        "boxes": _in_originals(graph, found, sizes, batch),
-        "labels": found.labels,
-        "scores": found.scores,
-        "pictures": found.pictures,
-    }
-    if parts.head is not None:
-        results["crops"] = draw(
-            graph,
-            parts.head,
-            dense,
-            found,
-            lambda inputs: next(iter(parts.inline(graph, parts.pooled, inputs).values())),
-        )
+    found, results = _detect(graph, parts, header, images, sizes)
     frame = (images.side(1), images.side(2))
     if header.calibration is not None:
         results = _calibrated(graph, found, results, header.calibration, sizes, frame)
@@ -196,6 +173,37 @@ def _opset(models: Mapping[str, Any]) -> int:
             "one graph of standard operators cannot hold: export without --end-to-end"
         )
     return int(next(iter(known))[1])
+
+
+def _detect(
+    graph: GraphBuilder, parts: _Parts, header: ExportHeader, images: Value, sizes: Value
+) -> tuple[Found, dict[str, Value]]:
+    """Return the detections in the frame of the network, and the outputs in the pictures'."""
+    batch = prepare(graph, images, sizes, header.model, header.pixel_mean)
+    dense = _with_channels_first(parts.inline(graph, DENSE, {"images": batch.pixels}))
+    found = find(
+        graph,
+        parts.detector,
+        len(header.class_names),
+        dense,
+        width_height(graph, batch.sizes),
+        lambda pooled: parts.inline(graph, "boxes", {"pooled": pooled}),
+    )
+    results = {
+        "boxes": _in_originals(graph, found, sizes, batch),
+        "labels": found.labels,
+        "scores": found.scores,
+        "pictures": found.pictures,
+    }
+    if parts.head is not None:
+        results["crops"] = draw(
+            graph,
+            parts.head,
+            dense,
+            found,
+            lambda inputs: next(iter(parts.inline(graph, parts.pooled, inputs).values())),
+        )
+    return found, results
 
 
 def _with_channels_first(dense: Mapping[str, Value]) -> dict[str, Value]:

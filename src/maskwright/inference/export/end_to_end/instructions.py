@@ -44,10 +44,8 @@ def paste(crop, box, size):
     crop, grown = np.pad(crop, 1), (len(crop) + 2) / len(crop)
     centre, half = (box[2:] + box[:2]) / 2, (box[2:] - box[:2]) / 2 * grown
     (left, top), (right, bottom) = (centre - half).astype(int), (centre + half).astype(int)
-    down, across = (
-        bilinear(top, bottom, size[0], len(crop)),
-        bilinear(left, right, size[1], len(crop)),
-    )
+    down = bilinear(top, bottom, size[0], len(crop))
+    across = bilinear(left, right, size[1], len(crop))
     return down @ crop @ across.T > 0.5
 
 '''
@@ -62,7 +60,9 @@ _MASKS = {
     "crops": '    mask = paste(found["crops"][i], box, sizes[place])\n',
 }
 
-_SHOW = "    print(place, name, round(float(score), 4), box.round(2).tolist(){pixels})\n"
+_SHOW = """    sides = [round(side, 2) for side in box.tolist()]
+    print(place, name, round(float(score), 4), sides{pixels})
+"""
 
 _MEANINGS = {
     "images": "uint8, RGB: pictures, each at the left top of its place",
@@ -84,8 +84,10 @@ def write_instructions(folder: Path, header: ExportHeader) -> None:
 def _text(header: ExportHeader) -> str:
     (graph,) = header.graphs.values()
     names = ", ".join(header.class_names[:10]) + (", ..." if len(header.class_names) > 10 else "")
+    count = len(header.class_names)
+    classes = f"{count} class{'es' * (count != 1)}"
     parts = [
-        f"# From pictures to detections in one graph: {len(header.class_names)} classes ({names})",
+        f"# From pictures to detections in one graph: {classes} ({names})",
         f"Written by `maskwright export --end-to-end`, in {header.precision}. `model.onnx` "
         "resizes, normalises and pads, runs the network, chooses the boxes and draws the masks, "
         "all in operators of the ONNX standard.",
