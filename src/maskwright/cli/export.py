@@ -23,6 +23,8 @@ def export(
     max_ap_drop: float | None = None,
     int8: Annotated[bool, Parameter(negative="")] = False,
     calibrate: Path | None = None,
+    end_to_end: Annotated[bool, Parameter(negative="")] = False,
+    full_masks: Annotated[bool, Parameter(negative="")] = False,
     images: Path | None = None,
     subset: Literal["train", "validation", "test"] | None = None,
     weights: str | None = None,
@@ -46,6 +48,10 @@ def export(
             not allow it for stay in float32.
         calibrate: With --int8: annotated pictures to learn the ranges of values from, best those
             of the training.
+        end_to_end: Write one ONNX graph that takes pictures as they are and gives detections, to
+            be run without maskwright: resize, choice of boxes and masks are in it. With --data
+            it has to find the same objects as the model.
+        full_masks: With --end-to-end: the graph also gives masks of the size of the pictures.
         images: Folder of the pictures, if it is not beside the annotations.
         subset: Compare only on these pictures of the split that was made when the model was
             trained.
@@ -69,6 +75,8 @@ def export(
         data=dataset,
         max_ap_drop=max_ap_drop,
         calibrate=None if calibrate is None else open_dataset(calibrate, images=images),
+        end_to_end=end_to_end,
+        full_masks=full_masks,
         weights=weights,
         progress=lambda title: pictures_bar(title, quiet=json_),
     )
@@ -81,6 +89,7 @@ def export(
         Console().print(exported.parity.to_table())
     kept = exported.header.in_fp32
     note = f" ({', '.join(kept)} in fp32)" if kept else ""
+    note += ", end to end" if exported.header.end_to_end else ""
     print(  # noqa: T201
         f"{exported.path}: {exported.header.to}, {exported.header.precision}{note}, "
         f"{exported.megabytes:.1f} MB; README.md says how to call it"

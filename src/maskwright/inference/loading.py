@@ -94,18 +94,18 @@ def _is_exported(name: str) -> bool:
 def _load_exported(
     name: str, runtime: str, precision: str, device: str | None, tta: str | None
 ) -> Predictor:
-    from maskwright.inference.export.runtime import load_exported
+    from maskwright.inference.export.opening import open_exported
 
     # None means the processor: that is what models are exported for
     place = None if device is None else choose_device(device)
-    exported = load_exported(name, runtime, place)
+    exported = open_exported(name, runtime, place)
     known = exported.header.precision
     if precision not in ("fp32", known):
         raise ConfigError(
             f"{name} was exported in {known}, not in {precision!r}: leave the precision out, or "
             "export the model anew"
         )
-    return Predictor(exported, exported.header.calibration, tta=tta)
+    return Predictor(exported, exported.header.calibration_outside, tta=tta)
 
 
 def _load_model(

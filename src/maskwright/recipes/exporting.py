@@ -19,6 +19,7 @@ from maskwright.inference.export.sessions import Format
 from maskwright.inference.export.writing import write_exported
 from maskwright.inference.loading import load
 from maskwright.model import InstanceSegmenter, SemanticSegmenter
+from maskwright.recipes.end_to_end import require_one_graph, write_whole
 from maskwright.recipes.parity import (
     Parity,
     ShowProgress,
@@ -53,6 +54,7 @@ class Exported:
             "path": str(self.path),
             "to": self.header.to,
             "precision": self.header.precision,
+            "end_to_end": self.header.end_to_end,
             "in_fp32": list(self.header.in_fp32),
             "files": [name for graph in self.header.graphs.values() for name in graph.files],
             "megabytes": self.megabytes,
@@ -68,6 +70,8 @@ def export_model(
     data: Dataset | None = None,
     max_ap_drop: float | None = None,
     calibrate: Dataset | None = None,
+    end_to_end: bool = False,
+    full_masks: bool = False,
     weights: str | os.PathLike[str] | None = None,
     progress: ShowProgress | None = None,
 ) -> Exported:
@@ -86,11 +90,15 @@ def export_model(
         calibrate: Annotated pictures to learn the ranges of 8-bit integers from, which the graphs
             are then in. Groups of layers go back to float32 one after the other until the scores
             on `data` hold.
+        end_to_end: Write one ONNX graph from pictures to detections, which runs without this
+            package. It is held against the model on noise, too, and with data has to find the
+            same objects; only int8 ones may differ as far as the scores allow.
+        full_masks: The one graph also gives masks of the size of the pictures.
         weights: Of a torchvision network, as for `load`.
         progress: See `ShowProgress`.
 
     Raises:
-        ConfigError: The model cannot be exported, or an unknown format.
+        ConfigError: The model cannot be exported, not so, or an unknown format.
         DataError: `out` is not empty.
         EvaluationError: The exported model is worse than allowed; names the worst pictures.
         MaskwrightError: A graph does not compute what the model does.
@@ -107,9 +115,12 @@ def export_model(
     assert isinstance(network, InstanceSegmenter | SemanticSegmenter)
     if calibrate is not None:
         _require_quantisable(to, calibrate)
+    require_one_graph(network, to, end_to_end=end_to_end, full_masks=full_masks)
     with new_folder(out) as partial:
-        first = partial if calibrate is None else partial / "fp32"
-        first.mkdir(exist_ok=True)
+        graphs = partial / "graphs" if end_to_end else partial
+        first = graphs if calibrate is None else partial / "fp32"
+        for folder in (graphs, first):
+            folder.mkdir(exist_ok=True)
         written: Format = to if calibrate is None else "onnx"
         header = write_exported(network, first, written, eager.calibration)
         require_equal_outputs(compare_outputs(network, load_exported(first)), Path(out))
@@ -117,12 +128,24 @@ def export_model(
         parity = None
         if calibrate is not None:
             header, parity = write_quantised(
-                first, partial, to, calibrate, reference, max_ap_drop, Path(out), progress
+                first, graphs, to, calibrate, reference, max_ap_drop, Path(out), progress
             )
             shutil.rmtree(first)
-        elif reference is not None:
+        elif reference is not None and not end_to_end:
             parity = measure_folder(reference, partial, progress)
             require_parity(parity, max_ap_drop, Path(out), "fp32")
+        if end_to_end:
+            header, parity = write_whole(
+                network,
+                graphs,
+                partial,
+                full_masks=full_masks,
+                reference=reference,
+                max_drop=max_ap_drop,
+                out=Path(out),
+                progress=progress,
+            )
+            shutil.rmtree(graphs)
         if parity is not None:
             header = replace(header, parity=parity.as_dict())
             write_header(partial, header)

@@ -15,8 +15,10 @@ from maskwright.errors import EvaluationError
 from maskwright.evaluation import Kind, evaluate, evaluate_semantic
 from maskwright.inference import Predictor
 from maskwright.inference.export.agreement import picture_agreement
-from maskwright.inference.export.runtime import load_exported
+from maskwright.inference.export.opening import open_exported
+from maskwright.inference.export.sameness import count_differing
 from maskwright.inference.export.sessions import Precision
+from maskwright.recipes.same_objects import class_thresholds
 from maskwright.recipes.scoring import match_classes, predict_dataset
 from maskwright.structures import Instances
 
@@ -52,11 +54,13 @@ class Reference:
         dataset: The pictures, with the model's labels.
         results: Of each picture: `Instances`, or a class map.
         numbers: Name -> score, in [0, 1].
+        thresholds: See `class_thresholds`; empty for models that find no objects.
     """
 
     dataset: Dataset
     results: tuple[Instances | np.ndarray, ...]
     numbers: dict[str, float]
+    thresholds: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +74,9 @@ class Parity:
             objects with their counterparts; of class maps the share of equal pixels.
         worst: Pictures that agree least, and how far, the worst first.
         pictures: How many were scored.
+        objects: How many the model finds in them.
+        differing: Pictures and how many objects of either result the other lacks (see
+            `count_differing`), the worst first; those without are left out.
     """
 
     before: dict[str, float]
@@ -77,6 +84,8 @@ class Parity:
     agreement: float
     worst: tuple[tuple[str, float], ...]
     pictures: int
+    objects: int = 0
+    differing: tuple[tuple[str, int], ...] = ()
 
     @property
     def drop(self) -> float:
@@ -92,6 +101,8 @@ class Parity:
             "agreement": self.agreement,
             "worst": [list(each) for each in self.worst],
             "pictures": self.pictures,
+            "objects": self.objects,
+            "differing_objects": sum(count for _, count in self.differing),
         }
 
     def to_table(self) -> Table:
@@ -107,6 +118,9 @@ class Parity:
         table.caption = (
             f"{self.pictures} pictures; their results agree to {100 * self.agreement:.3f} %"
         )
+        if self.objects:
+            count = sum(each for _, each in self.differing)
+            table.caption += f"; of {self.objects} objects {count} differ"
         return table
 
 
@@ -127,7 +141,10 @@ def measure_reference(
         )
     results = _results(predictor, dataset, progress, "Before")
     return Reference(
-        dataset=dataset, results=results, numbers=_numbers(predictor, results, dataset)
+        dataset=dataset,
+        results=results,
+        numbers=_numbers(predictor, results, dataset),
+        thresholds=class_thresholds(predictor) if predictor.finds_objects else np.zeros(0),
     )
 
 
@@ -153,6 +170,8 @@ def measure_parity(
         agreement=float(np.mean(agreements)),
         worst=tuple((dataset.file_names[i], float(agreements[i])) for i in order.tolist()),
         pictures=len(dataset),
+        objects=sum(len(each) for each in reference.results if isinstance(each, Instances)),
+        differing=_differing(results, reference),
     )
 
 
@@ -160,8 +179,9 @@ def measure_folder(
     reference: Reference, folder: Path, progress: ShowProgress | None = None
 ) -> Parity:
     """Return how the exported model of a folder scores beside the model it was made of."""
-    exported = load_exported(folder)
-    return measure_parity(reference, Predictor(exported, exported.header.calibration), progress)
+    exported = open_exported(folder)
+    predictor = Predictor(exported, exported.header.calibration_outside)
+    return measure_parity(reference, predictor, progress)
 
 
 def require_parity(
@@ -252,6 +272,19 @@ def _mask_iou(results: list[Instances], dataset: Dataset) -> float:
         iou[: len(found)] = np.where(same, found.masks.iou(truth.masks), 0.0)
         best += iou.max(axis=0).tolist()
     return float(np.mean(best)) if best else -1.0
+
+
+def _differing(
+    results: tuple[Instances | np.ndarray, ...], reference: Reference
+) -> tuple[tuple[str, int], ...]:
+    counts = [
+        (name, count_differing(found, wanted, reference.thresholds))
+        for name, found, wanted in zip(
+            reference.dataset.file_names, results, reference.results, strict=True
+        )
+        if isinstance(found, Instances) and isinstance(wanted, Instances)
+    ]
+    return tuple(sorted((each for each in counts if each[1]), key=lambda each: -each[1]))
 
 
 def _agreement(found: Instances | np.ndarray, wanted: Instances | np.ndarray) -> float:

@@ -12,17 +12,22 @@ import torch
 
 from contracts.exactness import make_lively, require_same
 from contracts.tiny_models import soft_pictures, tiny_model
-from maskwright.backbones import MobileNet
+from maskwright.backbones import FPN, MobileNet, Timm
+from maskwright.data import PixelFormat
+from maskwright.detectors import YOLO
 from maskwright.errors import CheckpointError, ConfigError, ImageError, MaskwrightError
 from maskwright.inference import Predictor, Runtime, SemanticRuntime, load
 from maskwright.inference.export.agreement import compare_outputs, require_equal_outputs
+from maskwright.inference.export.end_to_end.writing import write_end_to_end
 from maskwright.inference.export.runtime import load_exported
 from maskwright.inference.export.writing import write_exported
 from maskwright.mask_heads import FCN
-from maskwright.model import SemanticSegmenter, save_checkpoint
+from maskwright.model import InstanceSegmenter, SemanticSegmenter, save_checkpoint
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
+
+_HEAD = FCN.Config(strides=(8, 16), hidden_channels=16)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +35,7 @@ def model() -> SemanticSegmenter:
     config = SemanticSegmenter.Config(
         backbone=MobileNet.Config(size="small"),
         neck=None,
-        head=FCN.Config(strides=(8, 16), hidden_channels=16),
+        head=_HEAD,
         short_side=96,
         long_side=200,
     )
@@ -133,6 +138,48 @@ def test_normalisation_of_four_channels_is_refused(folder: Path) -> None:
         load(folder)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"graphs": {}}, r"names no graph dense.*export the model again"),
+        ({"to": "tflite"}, r"config\.json is damaged.*to is 'tflite', not one of onnx"),
+        ({"precision": "int4"}, r"config\.json is damaged.*precision is 'int4'"),
+        ({"end_to_end": True}, r"names no graph model"),
+    ],
+)
+def test_a_config_that_the_folder_does_not_bear_out_is_damaged(
+    folder: Path, changes: dict[str, object], message: str
+) -> None:
+    _change(folder, **changes)
+    with pytest.raises(CheckpointError, match=message):
+        load(folder)
+
+
+@pytest.mark.parametrize("name", ["../dense.onnx", "/dense.onnx", ""])
+def test_graphs_outside_the_folder_are_not_opened(folder: Path, name: str) -> None:
+    known = json.loads((folder / "config.json").read_text())["graphs"]
+    known["dense"]["files"] = {name: "0"} if name else {}
+    _change(folder, graphs=known)
+    with pytest.raises(
+        CheckpointError, match=r"config\.json is damaged.*graph dense has the files"
+    ):
+        load(folder)
+
+
+def test_an_empty_folder_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"is a folder without best\.safetensors"):
+        load(tmp_path)
+
+
+def test_models_of_other_pictures_than_rgb_are_refused(tmp_path: Path) -> None:
+    pixels = PixelFormat(channels=1, values="uint16", mean=(900.0,), std=(300.0,))
+    config = SemanticSegmenter.Config(
+        backbone=MobileNet.Config(size="small"), neck=None, head=_HEAD, pixels=pixels
+    )
+    with pytest.raises(ConfigError, match=r"takes pictures of 1 channel of uint16.*RGB of 8 bits"):
+        write_exported(config.build(("coin",)), tmp_path, "onnx")
+
+
 def test_operators_that_the_runtime_does_not_know_are_refused(folder: Path) -> None:
     import onnx
 
@@ -193,6 +240,34 @@ def test_int8_of_a_model_file_points_to_export(model: SemanticSegmenter, tmp_pat
     save_checkpoint(model, tmp_path / "model.safetensors")
     with pytest.raises(ConfigError, match="maskwright export --int8 --calibrate DATA"):
         load(tmp_path / "model.safetensors", runtime="onnx", precision="int8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end_to_end", [False, True])
+def test_a_backbone_that_pads_by_the_size_of_its_map_is_exported(
+    end_to_end: bool, tmp_path: Path
+) -> None:
+    config = InstanceSegmenter.Config(
+        backbone=Timm.Config(model="tf_efficientnet_lite0"),  # "SAME" padding
+        neck=FPN.Config(channels=16),
+        detector=YOLO.Config(width=16, norm="batch", detections_per_image=30),
+        mask_head=_HEAD,
+        short_side=96,
+        long_side=200,
+    )
+    torch.manual_seed(0)
+    model = config.build(("coin", "nut")).eval().requires_grad_(False)
+    make_lively(model, soft_pictures()[0])
+    graphs = tmp_path / "graphs"
+    graphs.mkdir()
+    write_exported(model, graphs, "onnx")
+    if end_to_end:
+        write_end_to_end(graphs, tmp_path, full_masks=False)
+    predictor = load(tmp_path if end_to_end else graphs)
+    pictures = soft_pictures()
+    expected = model.predict(model.collate(pictures))
+    assert sum(map(len, expected)) >= 5
+    require_same(predictor.predict(pictures, batch_size=3), expected)
 
 
 @pytest.mark.slow

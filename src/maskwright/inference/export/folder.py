@@ -17,6 +17,7 @@
     calibration     of the scores; null where the model has none
     parity          what the gate measured; null where there was no data
     in_fp32         groups of layers of an int8 export that stay in float32
+    end_to_end      whether the one graph "model" takes pictures and gives detections
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from maskwright.errors import CheckpointError, ConfigError, MaskwrightError
 from maskwright.inference.export.sessions import Format, Precision
-from maskwright.model import ModelConfig, config_to_dict
+from maskwright.model import ModelConfig, SemanticSegmenter, config_to_dict
 from maskwright.model.kinds import model_config_from_dict
 from maskwright.score_calibration import ScoreCalibration
 
@@ -74,6 +75,25 @@ class ExportHeader:
     calibration: ScoreCalibration | None = None
     parity: dict[str, Any] | None = None
     in_fp32: tuple[str, ...] = ()
+    end_to_end: bool = False
+
+    @property
+    def calibration_outside(self) -> ScoreCalibration | None:
+        """What is to be done to the scores that the graphs give.
+
+        An end-to-end graph gives calibrated ones, so nothing but the thresholds is left.
+        """
+        known = self.calibration
+        if known is None or not self.end_to_end:
+            return known
+        none = (0.0,) * len(known.class_names)
+        return replace(
+            known,
+            method="logistic",
+            temperatures=tuple(1.0 for _ in none),
+            shifts=none,
+            slopes=none,
+        )
 
 
 def is_exported(path: str | os.PathLike[str]) -> bool:
@@ -112,6 +132,7 @@ def write_header(folder: Path, header: ExportHeader) -> None:
         "calibration": None if calibration is None else calibration.as_dict(),
         "parity": header.parity,
         "in_fp32": header.in_fp32,
+        "end_to_end": header.end_to_end,
     }
     (folder / _NAME).write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
@@ -144,6 +165,11 @@ def read_header(folder: str | os.PathLike[str]) -> ExportHeader:
         raise CheckpointError(
             f"{folder / _NAME} is damaged ({error!r}): export the model again"
         ) from error
+    if missing := sorted(_needed_graphs(header) - set(header.graphs)):
+        raise CheckpointError(
+            f"{folder / _NAME} is damaged (it names no graph {', '.join(missing)}, which this "
+            "model needs): export the model again"
+        )
     for graph in header.graphs.values():
         for name, wanted in graph.files.items():
             _require_whole(folder / name, wanted)
@@ -163,6 +189,9 @@ def _header(known: Mapping[str, Any]) -> ExportHeader:
     mean, std = tuple(known["pixel_mean"]), tuple(known["pixel_std"])
     if len(mean) != 3 or len(std) != 3:
         raise ValueError(f"pixel_mean and pixel_std of {len(mean)} and {len(std)} channels, not 3")
+    for name, wanted in (("to", Format), ("precision", Precision)):
+        if known[name] not in get_args(wanted):
+            raise ValueError(f"{name} is {known[name]!r}, not one of {', '.join(get_args(wanted))}")
     calibration = known["calibration"]
     return ExportHeader(
         to=known["to"],
@@ -173,11 +202,37 @@ def _header(known: Mapping[str, Any]) -> ExportHeader:
         channels={int(stride): int(width) for stride, width in known["channels"].items()},
         pixel_mean=mean,
         pixel_std=std,
-        graphs={name: GraphFiles(**each) for name, each in known["graphs"].items()},
+        graphs={name: _graph(name, each) for name, each in known["graphs"].items()},
         calibration=None if calibration is None else ScoreCalibration.from_dict(calibration),
         parity=known["parity"],
         in_fp32=tuple(known["in_fp32"]),
+        end_to_end=bool(known.get("end_to_end", False)),
     )
+
+
+def _graph(name: str, known: Mapping[str, Any]) -> GraphFiles:
+    graph = GraphFiles(**known)
+    if not graph.files or any(Path(each).name != each for each in graph.files):
+        raise ValueError(f"graph {name} has the files {list(graph.files)}")
+    return graph
+
+
+def _needed_graphs(header: ExportHeader) -> set[str]:
+    """Return the names of the graphs without which the model cannot run."""
+    config = header.model
+    if header.end_to_end:
+        return {"model"}
+    if isinstance(config, SemanticSegmenter.Config):
+        return {"dense"}
+    needed = {
+        "rcnn": {"crops", "rest"},
+        "fast_rcnn": {"dense", "boxes"},
+        "faster_rcnn": {"dense", "boxes"},
+    }.get(config.detector.kind, {"dense"})
+    if config.mask_head is None:
+        return needed
+    of_head = {"mask_rcnn": {"masks"}, "prototypes": {"mixing"}}
+    return needed | {"dense"} | of_head.get(config.mask_head.kind, set())
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -37,6 +37,7 @@ __all__ = [
     "ExportedSemanticSegmenter",
     "load_exported",
     "run_graph",
+    "runtime_for",
 ]
 
 REST_OF_DETECTOR = "detector.safetensors"
@@ -184,10 +185,10 @@ def load_exported(
     *,
     wrap: Callable[[GraphSession], GraphSession] | None = None,
 ) -> ExportedSegmenter | ExportedSemanticSegmenter:
-    """Return the exported model of a folder.
+    """Return the exported model of a folder of graphs; `open_exported` also takes end-to-end ones.
 
     Args:
-        folder: That `maskwright export` wrote.
+        folder: That `maskwright export` wrote, not end-to-end.
         runtime: "onnx" (ONNX Runtime), "openvino", which reads both of these formats, or "torch"
             for torch-export; "auto" takes that of the folder's format.
         device: Where it runs; None means the cpu.
@@ -200,7 +201,7 @@ def load_exported(
     """
     folder = Path(folder)
     header = read_header(folder)
-    name = _runtime_for(folder, header, runtime)
+    name = runtime_for(folder, header, runtime)
     sessions = {
         key: open_session(
             name, folder / next(iter(each.files)), device or torch.device("cpu"), (*each.outputs,)
@@ -222,9 +223,14 @@ def run_graph(session: GraphSession, inputs: Mapping[str, Tensor]) -> Dense:
     return {name: torch.from_numpy(each) for name, each in session.run(arrays).items()}
 
 
-def _runtime_for(folder: Path, header: ExportHeader, runtime: str) -> str:
+def runtime_for(folder: Path, header: ExportHeader, runtime: str) -> str:
+    """Return what runs a folder's graphs: what was asked for, or with "auto" the usual.
+
+    Raises:
+        ConfigError: A runtime that does not run them.
+    """
     able = [name for name, (formats, _) in SESSIONS.items() if header.to in formats]
-    if header.precision == "int8":
+    if header.precision == "int8" or header.end_to_end:
         able = able[:1]  # what the gate has measured: others round in other places
     if runtime == "auto":
         return able[0]

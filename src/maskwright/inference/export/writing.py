@@ -41,11 +41,18 @@ def write_exported(
         What was written to `config.json`.
 
     Raises:
-        ConfigError: A detector or mask head that nobody has cut into graphs.
+        ConfigError: A detector or mask head that nobody has cut into graphs, or a model of other
+            pictures than RGB of 8 bits.
         MaskwrightError: An operation of the network that the format does not have.
         MissingExtraError: The format's packages are not installed.
     """
     _require_packages(to)
+    if model.config.pixels is not None:
+        raise ConfigError(
+            f"this model takes {model.config.pixels.describe()}, and graphs are "
+            "written for RGB of 8 bits alone: predict with the model file, or train with "
+            "pictures='rgb' (--pictures rgb)"
+        )
     network = _plain_copy(model)
     graphs = {graph.name: _write(graph, folder, to) for graph in graphs_of(network)}
     if isinstance(network, InstanceSegmenter) and isinstance(network.detector, RCNN):

@@ -1,0 +1,1 @@
+"""One ONNX graph from pictures to detections, to be run without this package."""
