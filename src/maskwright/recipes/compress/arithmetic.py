@@ -137,12 +137,14 @@ class EveryLayer(nn.Module):
         self.model = model
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return what the parts say of pictures (b, c, H, W) of raw pixels."""
+        """Return the maps, and what the parts say, of pictures (b, c, H, W) of raw pixels."""
         model = self.model
         features = model.backbone((images - model.pixel_mean) / model.pixel_std)
         if model.neck is not None:
             features = model.neck(features)
-        found = list(model.dense(features, (images.shape[-2], images.shape[-1])).values())
+        # the maps too, for nothing may read some of them
+        found = list(features.values())
+        found += model.dense(features, (images.shape[-2], images.shape[-1])).values()
         if isinstance(model, SemanticSegmenter):
             return found
         if isinstance(model.detector, FasterRCNN | FastRCNN):

@@ -134,7 +134,7 @@ def _follow(model: Model, size: Size) -> Any:
     for each in trainable:
         each.requires_grad_(True)  # the graph is made of gradients
     try:
-        with warnings.catch_warnings():
+        with torch.enable_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # free parameters, which `_describe` looks for
             return pruning.DependencyGraph().build_dependency(
                 whole,

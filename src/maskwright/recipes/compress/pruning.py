@@ -12,7 +12,6 @@ import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
 from maskwright.detectors import RCNN
@@ -221,6 +220,4 @@ def _rebuilt(model: Model, network: Model) -> Model:
         pruned.load_state_dict(network.state_dict())
     except RuntimeError as error:
         raise MaskwrightError(f"the pruned network cannot be described layer by layer: {error}") from error
-    with torch.no_grad():
-        pruned.eval()
-    return pruned
+    return pruned.eval()
