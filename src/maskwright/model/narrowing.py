@@ -23,7 +23,14 @@ from maskwright.errors import ConfigError, nearest_name
 from maskwright.ops import PositiveCount
 from maskwright.structures import Features, Size
 
-__all__ = ["NarrowedLayer", "is_countable", "is_frozen_norm", "layer_counts", "list_narrowed", "narrow_model"]
+__all__ = [
+    "NarrowedLayer",
+    "is_countable",
+    "is_frozen_norm",
+    "layer_counts",
+    "list_narrowed",
+    "narrow_model",
+]
 
 _FROZEN_IN_TIMM = ("FrozenBatchNormAct2d",)
 """By name, because timm is an extra."""
@@ -52,7 +59,9 @@ class NarrowedLayer:
 def is_countable(layer: nn.Module) -> bool:
     """Whether `layer_counts` knows this kind of layer."""
     return (
-        isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.BatchNorm2d | nn.GroupNorm)
+        isinstance(
+            layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.BatchNorm2d | nn.GroupNorm
+        )
     ) or is_frozen_norm(layer)
 
 

@@ -30,7 +30,7 @@ from maskwright.model.picture_batches import (
     prepare_pixels,
 )
 from maskwright.ops import PositiveCount
-from maskwright.structures import Batch, Dense, Features, Losses
+from maskwright.structures import Batch, Dense, Features, Losses, Size
 from maskwright.transforms import resized_size
 
 __all__ = ["ClassMapConfig", "SemanticSegmenter"]

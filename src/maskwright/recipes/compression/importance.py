@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from maskwright.model import Model
-from maskwright.recipes.compress.channel_groups import ChannelGroup
+from maskwright.recipes.compression.channel_groups import ChannelGroup
 from maskwright.structures import Batch
 from maskwright.training import total_loss
 
@@ -41,7 +41,7 @@ def measure_importance(
         model.zero_grad(set_to_none=True)
         total_loss(model(batch)).backward()  # type: ignore[no-untyped-call]
         for total, group in zip(totals, groups, strict=True):
-            total += _change(group).square()
+            total.add_(_change(group).square())
         count += 1
     model.zero_grad(set_to_none=True)
     model.train(was_training)

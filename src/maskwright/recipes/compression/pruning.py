@@ -18,19 +18,19 @@ from maskwright.detectors import RCNN
 from maskwright.errors import ConfigError, MaskwrightError
 from maskwright.model import InstanceSegmenter, Model
 from maskwright.model.narrowing import list_narrowed
-from maskwright.recipes.compress.arithmetic import (
+from maskwright.recipes.compression.arithmetic import (
     LayerCost,
     Workload,
     layer_costs,
     total_multiply_adds,
 )
-from maskwright.recipes.compress.channel_groups import (
+from maskwright.recipes.compression.channel_groups import (
     ChannelGroup,
     find_channel_groups,
     import_torch_pruning,
     remove_channels,
 )
-from maskwright.recipes.compress.importance import measure_importance
+from maskwright.recipes.compression.importance import measure_importance
 from maskwright.structures import Batch
 
 __all__ = ["Pruned", "prune"]
@@ -144,7 +144,10 @@ def _choose(
     floors: Sequence[int],
 ) -> tuple[list[tuple[ChannelGroup, list[int]]], int]:
     """Return the channels of each group that go, and the multiply-adds that remain."""
-    blocks = [_sum_blocks(each, group.block) for each, group in zip(importance, groups, strict=True)]
+    blocks = [
+        each.reshape(-1, group.block).sum(dim=1)
+        for each, group in zip(importance, groups, strict=True)
+    ]
     orders = [each.argsort().tolist() for each in blocks]
     gone = [0] * len(groups)
     costs, total = dict(costs), total_multiply_adds(costs)
@@ -155,7 +158,9 @@ def _choose(
             if not portion:
                 continue
             changed = _without(group, portion, costs)
-            saved = sum(costs[name].multiply_adds - each.multiply_adds for name, each in changed.items())
+            saved = sum(
+                costs[name].multiply_adds - each.multiply_adds for name, each in changed.items()
+            )
             lowest = orders[number][gone[number] // group.block :][: portion // group.block]
             loss = float(blocks[number][lowest].sum())
             if saved > 0 and (best is None or loss / saved < best[0]):
@@ -180,9 +185,7 @@ def _portion(group: ChannelGroup, gone: int, floor: int) -> int:
     return portion if portion % group.block == 0 and left - portion >= floor else 0
 
 
-def _without(
-    group: ChannelGroup, count: int, costs: dict[str, LayerCost]
-) -> dict[str, LayerCost]:
+def _without(group: ChannelGroup, count: int, costs: dict[str, LayerCost]) -> dict[str, LayerCost]:
     """Return the costs of the layers of a group with so many channels less."""
     changed: dict[str, LayerCost] = {}
     for name, per_channel in group.writers.items():
@@ -199,15 +202,9 @@ def _without(
     return changed
 
 
-def _sum_blocks(importance: Tensor, block: int) -> Tensor:
-    return importance.reshape(-1, block).sum(dim=1)
-
-
 def _channels(order: Sequence[int], block: int, count: int) -> list[int]:
     """Return the channels of the first blocks of the order, `count` in all."""
-    return [
-        number * block + place for number in order[: count // block] for place in range(block)
-    ]
+    return [number * block + place for number in order[: count // block] for place in range(block)]
 
 
 def _rebuilt(model: Model, network: Model) -> Model:
@@ -219,5 +216,7 @@ def _rebuilt(model: Model, network: Model) -> Model:
     try:
         pruned.load_state_dict(network.state_dict())
     except RuntimeError as error:
-        raise MaskwrightError(f"the pruned network cannot be described layer by layer: {error}") from error
+        raise MaskwrightError(
+            f"the pruned network cannot be described layer by layer: {error}"
+        ) from error
     return pruned.eval()

@@ -14,8 +14,8 @@ from maskwright.backbones import CSP, FPN, VGG, MobileNet, ResNet
 from maskwright.mask_heads import DeepLab
 from maskwright.model import InstanceSegmenter, Model, SemanticSegmenter
 from maskwright.model.narrowing import list_narrowed
-from maskwright.recipes.compress.arithmetic import EveryLayer, Workload, layer_costs
-from maskwright.recipes.compress.channel_groups import (
+from maskwright.recipes.compression.arithmetic import EveryLayer, Workload, layer_costs
+from maskwright.recipes.compression.channel_groups import (
     ChannelGroup,
     find_channel_groups,
     remove_channels,

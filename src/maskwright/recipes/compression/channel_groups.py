@@ -24,10 +24,16 @@ from torch import nn
 from maskwright.errors import MissingExtraError
 from maskwright.model import Model
 from maskwright.model.narrowing import is_countable, is_frozen_norm, layer_counts
-from maskwright.recipes.compress.arithmetic import EveryLayer
+from maskwright.recipes.compression.arithmetic import EveryLayer
 from maskwright.structures import Size
 
-__all__ = ["ChannelGroup", "Reader", "find_channel_groups", "import_torch_pruning", "remove_channels"]
+__all__ = [
+    "ChannelGroup",
+    "Reader",
+    "find_channel_groups",
+    "import_torch_pruning",
+    "remove_channels",
+]
 
 _UNIT = 8
 """Channels are kept in multiples of it: what vector units and cache lines of all processors
@@ -110,9 +116,7 @@ def remove_channels(
     for group, channels in removed:
         if len(channels):
             pruner = graph.get_pruner_of_module(group.root)
-            graph.get_pruning_group(
-                group.root, pruner.prune_out_channels, sorted(channels)
-            ).prune()
+            graph.get_pruning_group(group.root, pruner.prune_out_channels, sorted(channels)).prune()
 
 
 def import_torch_pruning() -> Any:
