@@ -39,7 +39,8 @@ class Plan:
             taught.
         student: "detector+mask-head" of a new network, None for the model's own.
         backbone: Of a new network.
-        preset: Of a new network; None takes the largest that reaches the target.
+        preset: Of a new network; None takes the largest, or a smaller backbone, that reaches the
+            target.
         num_steps: Length of each training run; None by the data.
         minutes: The same by the clock.
         int8: What int8 graphs are written to in the end; None writes none.

@@ -38,6 +38,9 @@ channels settle after some tens of batches."""
 
 _BATCH = 4
 
+_SMALL = ("csp-tiny", "csp-nano", "mobilenet_v3_small")
+"""Backbones smaller than that of the smallest preset."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Workshop:
@@ -113,33 +116,44 @@ class Workshop:
             ConfigError: No preset, or not the one that was asked for, reaches the target.
         """
         plan, teacher = self.plan, load_checkpoint(model)
-        before = self._multiply_adds(teacher)
-        presets: tuple[Preset, ...] = PRESETS[::-1] if plan.preset is None else (plan.preset,)
-        reached = []
-        for preset in presets:
+        before, classes = self._multiply_adds(teacher), (teacher.class_names, teacher.category_ids)
+        factors: dict[str, float] = {}
+        recipes: dict[str, Recipe] = {}
+        for preset, backbone in self._sizes():
             recipe = student_recipe(
                 teacher.config,
                 self.parts,
                 known_recipe(origin),
                 model=plan.student,
-                backbone=plan.backbone,
+                backbone=backbone,
                 preset=preset,
                 distillation=Distillation(teacher=str(model)),
                 num_steps=plan.num_steps,
                 minutes=plan.minutes,
                 seed=plan.seed,
             )
-            recipe = override_recipe(recipe, plan.overrides)
-            classes = teacher.class_names, teacher.category_ids
-            factor = before / self._multiply_adds(recipe.model.build(*classes))
-            if factor >= (plan.target or (0.0 if plan.preset else 1.0)):
-                return recipe
-            reached.append(f"{preset} {factor:.2f}x")
+            name = preset if backbone is None else f"{preset} with {backbone}"
+            recipes[name] = override_recipe(recipe, plan.overrides)
+            network = recipes[name].model.build(*classes)
+            factors[name] = before / self._multiply_adds(network)
+        # whoever names a network and no target gets it
+        least = plan.target or (0.0 if plan.preset or plan.backbone else 1.0)
+        reached = {name: factor for name, factor in factors.items() if factor >= least}
+        if reached:
+            return recipes[min(reached, key=reached.__getitem__)]
+        known = ", ".join(f"{name} {factor:.2f}x" for name, factor in factors.items())
         raise ConfigError(
-            f"no student reaches the target of {plan.target or 1:g} times fewer multiply-adds: "
-            f"{', '.join(reached)}. Take a lower --target, or a smaller --backbone or --set "
-            "model.short-side"
+            f"no student reaches the target of {least:g} times fewer multiply-adds: {known}. Take "
+            "a lower --target, or a smaller --backbone or --set model.short-side"
         )
+
+    def _sizes(self) -> list[tuple[Preset, str | None]]:
+        """Return the presets and backbones to choose a student from."""
+        plan = self.plan
+        presets: tuple[Preset, ...] = PRESETS if plan.preset is None else (plan.preset,)
+        if plan.preset is not None or plan.backbone is not None:
+            return [(preset, plan.backbone) for preset in presets]
+        return [(preset, None) for preset in presets] + [("tiny", each) for each in _SMALL]
 
     def _fine_tune(self, step: str, start: Path, origin: Path) -> Path:
         """Go on training a model file by the recipe of its first training."""
