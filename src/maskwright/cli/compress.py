@@ -85,15 +85,17 @@ def compress(
     from maskwright.recipes import compress as carry_out
     from maskwright.recipes import resume_compression
 
-    def show(title: str):  # type: ignore[no-untyped-def]
-        return pictures_bar(title, quiet=json_)
-
     if resume is not None:
         if model is not None or data is not None or out is not None:
             raise ConfigError(
                 "--resume RUN goes on as it was begun: leave out MODEL, --data, --out"
             )
-        done = resume_compression(resume, device=device, progress=show, quiet=json_)
+        done = resume_compression(
+            resume,
+            device=device,
+            progress=lambda title: pictures_bar(title, quiet=json_),
+            quiet=json_,
+        )
     elif model is None or data is None or out is None:
         raise ConfigError("give MODEL, --data DATA and --out RUN, or --resume RUN")
     else:
@@ -111,14 +113,15 @@ def compress(
             preset=preset,
             num_steps=steps,
             minutes=minutes,
-            int8=to if int8 or "quantise" in method else None,
+            int8=int8,
+            to=to,
             calibrate=calibrate,
             max_ap_drop=max_ap_drop,
             overrides=parse_overrides(set_),
             seed=seed,
             device=device,
             follow_links=follow_links,
-            progress=show,
+            progress=lambda title: pictures_bar(title, quiet=json_),
             quiet=json_,
         )
     if json_:

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import maskwright as mw
+from maskwright.cli.app import run
 from maskwright.errors import ConfigError, DataError, TrainingError
 from maskwright.model import load_checkpoint, read_checkpoint_header, save_checkpoint
 from maskwright.recipes import Compression, compress, resume_compression
@@ -73,6 +74,16 @@ def test_every_runtime_predicts_what_the_pruned_model_does(
     found = mw.load(pruned.path).predict(picture)
     torch.testing.assert_close(found.boxes, wanted.boxes, rtol=0, atol=1e-2)
     torch.testing.assert_close(found.scores, wanted.scores, rtol=0, atol=1e-4)
+
+
+def test_the_command_line_goes_on_and_prints_json(
+    pruned: Compression, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["compress", "--resume", str(pruned.path), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert [each["scores"] for each in printed["versions"]] == [
+        each.scores for each in pruned.versions
+    ]
 
 
 def test_the_split_is_that_of_the_models_own_run(pruned: Compression, trained: Path) -> None:

@@ -112,7 +112,8 @@ def compress(
     preset: Preset | None = None,
     num_steps: int | None = None,
     minutes: float | None = None,
-    int8: Format | None = None,
+    int8: bool = False,
+    to: Format = "onnx",
     calibrate: str | Path | None = None,
     max_ap_drop: float | None = None,
     overrides: Mapping[str, Any] | None = None,
@@ -145,8 +146,8 @@ def compress(
         num_steps: Length of each training run in steps; with neither this nor `minutes`, by the
             data.
         minutes: Length of each training run by the clock.
-        int8: Write int8 graphs of the last model to "onnx" or "openvino"; the method "quantise"
-            does it in any case (to "onnx").
+        int8: Write int8 graphs of the last model; the method "quantise" does it in any case.
+        to: What they are written to, "onnx" or "openvino".
         calibrate: Annotations to learn ranges of int8 from; None takes the training pictures.
         max_ap_drop: By how much int8 graphs may lose, as for `export_model`.
         overrides: Options of the training recipes by dotted name.
@@ -165,6 +166,7 @@ def compress(
     if is_exported(model):
         raise ConfigError(f"{model} is an exported model: compress the model file it was made of")
     methods = parse_methods(method)
+    wanted = _target(methods, target)
     plan = Plan(
         model=str(model_file(model).resolve()),
         data=str(Path(data).resolve()),
@@ -172,14 +174,14 @@ def compress(
         images=_resolved(images),
         follow_links=follow_links,
         methods=methods,
-        target=_target(methods, target),
+        target=wanted,
         teacher=None if teacher is None else str(model_file(teacher).resolve()),
         student=student,
         backbone=backbone,
         preset=preset,
         num_steps=num_steps,
         minutes=minutes,
-        int8=int8 or ("onnx" if "quantise" in methods else None),
+        int8=to if int8 or "quantise" in methods else None,
         calibrate=_resolved(calibrate),
         max_ap_drop=max_ap_drop,
         overrides=dict(overrides or {}),

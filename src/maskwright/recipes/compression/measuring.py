@@ -97,7 +97,9 @@ def measure_versions(
     found = []
     for each in there:
         model = load_checkpoint(each.source or each.path)
-        reference = measure_reference(predictors[each.name], validation, progress)
+        reference = measure_reference(
+            predictors[each.name], validation, _titled(progress, f"Scoring: {each.name}")
+        )
         runs_on, note = _runtime(each)
         found.append(
             Measured(
@@ -163,6 +165,10 @@ def _rows(measured: Sequence[Measured]) -> tuple[list[str], list[list[str]]]:
 
 def _refusals(refused: Sequence[Version]) -> list[str]:
     return [f"{each.name} was not kept: {each.refusal}" for each in refused if each.refusal]
+
+
+def _titled(progress: ShowProgress | None, title: str) -> ShowProgress | None:
+    return None if progress is None else lambda _title: progress(title)
 
 
 def _runtime(version: Version) -> tuple[str, str]:

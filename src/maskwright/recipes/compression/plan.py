@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
@@ -67,7 +67,7 @@ class Plan:
     int8: Format | None = None
     calibrate: str | None = None
     max_ap_drop: Annotated[float, Field(ge=0, le=1)] | None = None
-    overrides: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+    overrides: dict[str, Any] = field(default_factory=dict)
     seed: Annotated[int, Field(ge=0)] = 0
 
 
