@@ -64,7 +64,7 @@ def test_any_pair_teaches_any_other(detector: str, head: str) -> None:
     extra = {"distilled_features"}
     if detector == "yolo":
         extra |= {"distilled_classes", "distilled_boxes"}
-    if head == "fcn":
+    if head in ("fcn", "deeplab"):
         extra |= {"distilled_map"}
     assert {name for name in losses if name.startswith("distilled")} == extra
     torch.stack([losses[name] for name in extra]).sum().backward()
