@@ -30,8 +30,8 @@ from maskwright.training.soft_detections import common_parts, soft_detection_los
 
 __all__ = ["Distillation", "Distilled", "feature_loss"]
 
-_EPS = 1e-6
-"""Added to the variance of a channel, which may be 0 (PKD's code)."""
+_EPS = 1e-12
+"""Added to the variance of a channel, which may be 0: a millionth of deviation, as PKD's code."""
 
 
 @dataclass(frozen=True, kw_only=True)
