@@ -66,16 +66,6 @@ def test_the_table_is_kept_in_three_forms(pruned: Compression) -> None:
     assert "boundary AP, %" in console.export_text()
 
 
-def test_every_runtime_predicts_what_the_pruned_model_does(
-    pruned: Compression, discs: Path
-) -> None:
-    picture = discs.parent / "1.png"
-    wanted = mw.load(pruned.model, runtime="eager").predict(picture)
-    found = mw.load(pruned.path).predict(picture)
-    torch.testing.assert_close(found.boxes, wanted.boxes, rtol=0, atol=1e-2)
-    torch.testing.assert_close(found.scores, wanted.scores, rtol=0, atol=1e-4)
-
-
 def test_the_command_line_goes_on_and_prints_json(
     pruned: Compression, capsys: pytest.CaptureFixture[str]
 ) -> None:
