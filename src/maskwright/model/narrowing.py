@@ -193,8 +193,8 @@ def _cut(layer: nn.Module, counts: NarrowedLayer) -> None:
             for name in ("weight", "bias"):
                 _take(layer, name, counts.outputs)
         case _:
-            if hasattr(layer, "num_features"):  # torchvision's frozen norm does not count them
-                layer.num_features = counts.outputs
+            if "num_features" in vars(layer):  # torchvision's frozen norm does not count them
+                vars(layer)["num_features"] = counts.outputs
             for name in ("weight", "bias", "running_mean", "running_var"):
                 _take(layer, name, counts.outputs)
 

@@ -78,14 +78,13 @@ def soft_detection_losses(
 
 def _places(detector: Detector) -> object:
     """Return what decides the places of a detector's answers; None where it is not comparable."""
-    config = detector.config
     match detector:
-        case SSD():
+        case SSD(config=config):
             boxes = config.sizes, config.growth, config.aspect_ratios, config.max_side
             return "ssd", detector.strides, boxes, config.steps, config.delta_weights
-        case YOLO():
+        case YOLO(config=config):
             return "yolo", tuple(detector.strides), config.largest_distance
-        case FasterRCNN():
+        case FasterRCNN(config=config):
             rpn = config.rpn
             return "rpn", tuple(detector.rpn.strides), rpn.anchor_sizes, rpn.aspect_ratios
     return None

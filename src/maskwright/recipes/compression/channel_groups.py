@@ -228,7 +228,7 @@ def _norm_pruners(model: Model, pruning: Any) -> dict[type[nn.Module], Any]:
             for name in ("weight", "bias", "running_mean", "running_var"):
                 setattr(layer, name, getattr(layer, name)[kept])
             if "num_features" in vars(layer):  # torchvision's does not count them
-                layer.num_features = len(kept)
+                vars(layer)["num_features"] = len(kept)
             return layer
 
         prune_in_channels = prune_out_channels
