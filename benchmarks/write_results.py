@@ -36,6 +36,7 @@ def main() -> None:
         *loading_part(),
         *robustness_part(),
         *ensembling_part(),
+        *compressing_part(),
         *commands_part(),
     ]
     PAGE.write_text("\n".join(parts), encoding="utf-8")
@@ -436,6 +437,37 @@ def ensembling_part() -> list[str]:
             f"{percent(one['boundary_ap'])} | {percent(one['box_ap'])} | {gain} | {p_value} | "
             f"{one['milliseconds']:.0f} |"
         )
+    return [*lines, "", machine_line(measured["machine"]), ""]
+
+
+def compressing_part() -> list[str]:
+    """What compression costs in AP and brings in time."""
+    measured = read("compressing")
+    if measured is None:
+        return []
+    lines = [
+        "## Compression",
+        "",
+        "`python benchmarks/compressing.py MODEL DATA --out RUNS`: `maskwright compress` of an "
+        "SSD+FCN of nuclei. In every trial all versions were timed in turn, so times and factors "
+        "compare within a trial; scores are of the validation pictures, in %.",
+        "",
+        "| trial | steps | version | MB | 10^9 multiply-adds | ms (times less) | mask AP | "
+        "boundary AP | runs on |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for trial in measured["trials"]:
+        first = trial["versions"][0]
+        for one in trial["versions"]:
+            factor = first["milliseconds"] / one["milliseconds"]
+            runs_on = one["runs_on"] + (f", {one['note']}" if one["note"] else "")
+            lines.append(
+                f"| {trial['title']} | {trial['steps']} | {one['name']} | "
+                f"{one['megabytes']:.1f} | {one['multiply_adds'] / 1e9:.2f} | "
+                f"{one['milliseconds']:.0f} ({factor:.2f}) | "
+                f"{percent(one['scores']['mask AP'])} | {percent(one['scores']['boundary AP'])} | "
+                f"{runs_on} |"
+            )
     return [*lines, "", machine_line(measured["machine"]), ""]
 
 

@@ -10,7 +10,9 @@ from maskwright.backbones import FPN, ResNet
 from maskwright.detectors import RCNN, RPN, SSD, YOLO, BoxHead, FasterRCNN, FastRCNN
 from maskwright.detectors.picture_search import PictureSearch
 from maskwright.mask_heads import FCN, DeepLab, MaskRCNNHead, Prototypes
+from maskwright.masks import Masks
 from maskwright.model import InstanceSegmenter
+from maskwright.structures import Batch, Instances
 
 _SEARCH = PictureSearch.Config(max_proposals=40, longest_side=100)
 _TINY = ResNet.Config(depth=18)
@@ -64,3 +66,21 @@ def soft_pictures() -> list[np.ndarray]:
         fine = np.kron(coarse, np.ones((10, 10, 1), np.float32))
         pictures.append(np.clip(fine + rng.normal(0, 12, fine.shape), 0, 255).astype(np.uint8))
     return pictures
+
+
+def picture_with_objects() -> Batch:
+    """A picture of noise with two true objects, as a batch to learn from."""
+    torch.manual_seed(1)
+    masks = Masks.from_boxes([[20, 30, 60, 70], [80, 10, 120, 50]], (128, 160))
+    target = Instances(
+        image_size=(128, 160),
+        boxes=torch.tensor(masks.boxes, dtype=torch.float32),
+        labels=torch.tensor([0, 2]),
+        masks=masks,
+    )
+    return Batch(
+        images=255 * torch.rand(1, 3, 128, 160),
+        image_sizes=((128, 160),),
+        original_sizes=((128, 160),),
+        targets=(target,),
+    )

@@ -176,6 +176,19 @@ Examples:
     maskwright predict exported pictures/ --out results""",
 )
 app.command(
+    "maskwright.cli.compress:compress",
+    name="compress",
+    help="Make a trained model smaller or faster, and measure what that cost.",
+    help_epilogue="""\
+Examples:
+
+    maskwright compress runs/first --data train.json --val val.json --out small --target 2x
+    maskwright compress runs/big --data train.json --out taught --method distill --preset tiny
+    maskwright compress runs/first --data train.json --out pruned --teacher runs/big --target 3x
+    maskwright compress runs/first --data train.json --out fast --method prune quantise --target 2x
+    maskwright compress --resume small""",
+)
+app.command(
     "maskwright.cli.compare:compare",
     name="compare",
     help="Train models alike, score and time them, and recommend one.",

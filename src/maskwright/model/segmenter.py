@@ -22,6 +22,7 @@ from maskwright.mask_heads import ClassMapHead, MaskHeadConfig, MaskRCNNHead
 from maskwright.masks import Masks
 from maskwright.model.class_maps import class_maps_of
 from maskwright.model.config import config_from_dict, config_to_dict
+from maskwright.model.narrowing import NarrowedLayer, narrow_model
 from maskwright.model.picture_batches import (
     batch_to_device,
     collate_pictures,
@@ -30,7 +31,7 @@ from maskwright.model.picture_batches import (
     prepare_pixels,
 )
 from maskwright.ops import PositiveCount, scale_boxes
-from maskwright.structures import Batch, Features, Instances, Losses, Size
+from maskwright.structures import Batch, Dense, Features, Instances, Losses, Size
 from maskwright.transforms import resized_size
 
 __all__ = ["InstanceSegmenter", "in_original_frame"]
@@ -72,6 +73,8 @@ class InstanceSegmenter(nn.Module):
             picture_side: Usual short side, in pixels, of the pictures it is trained on; large
                 pictures are cut into tiles of this size. None where it is not known.
             object_side: Side of large objects in such pictures, in pixels; None likewise.
+            narrowed: Layers that pruning has left with fewer channels than their part's config
+                gives, see `maskwright.model.narrowing`.
         """
 
         kind: Literal["instances"] = "instances"
@@ -86,6 +89,7 @@ class InstanceSegmenter(nn.Module):
         pixels: PixelFormat | None = None
         picture_side: PositiveCount | None = None
         object_side: PositiveCount | None = None
+        narrowed: tuple[NarrowedLayer, ...] = ()
 
         def build(
             self, class_names: Sequence[str], category_ids: Sequence[int] = ()
@@ -127,6 +131,7 @@ class InstanceSegmenter(nn.Module):
         mean, std = prepare_pixels(self.backbone, self.config.pixels)
         self.register_buffer("pixel_mean", mean, persistent=False)
         self.register_buffer("pixel_std", std, persistent=False)
+        narrow_model(self, self.config.narrowed, self.dense)
 
     pixel_mean: Tensor
     pixel_std: Tensor
@@ -201,6 +206,11 @@ class InstanceSegmenter(nn.Module):
         """Return the maps that detector and mask head read."""
         features: Features = self.backbone(normalise_pixels(batch, self.pixel_mean, self.pixel_std))
         return features if self.neck is None else self.neck(features)
+
+    def dense(self, features: Features, padded_size: Size) -> Dense:
+        """Return all that detector and mask head say of every place of pictures of that size."""
+        found = self.detector.dense(features, padded_size)
+        return found if self.mask_head is None else found | self.mask_head.dense(features)
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> list[Instances]:

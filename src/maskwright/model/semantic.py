@@ -21,6 +21,7 @@ from maskwright.errors import ConfigError, DataError
 from maskwright.mask_heads import FCN, DeepLab
 from maskwright.model.class_maps import class_maps_of
 from maskwright.model.config import config_from_dict, config_to_dict
+from maskwright.model.narrowing import NarrowedLayer, narrow_model
 from maskwright.model.picture_batches import (
     batch_to_device,
     collate_pictures,
@@ -29,7 +30,7 @@ from maskwright.model.picture_batches import (
     prepare_pixels,
 )
 from maskwright.ops import PositiveCount
-from maskwright.structures import Batch, Features, Losses
+from maskwright.structures import Batch, Dense, Features, Losses, Size
 from maskwright.transforms import resized_size
 
 __all__ = ["ClassMapConfig", "SemanticSegmenter"]
@@ -68,6 +69,8 @@ class SemanticSegmenter(nn.Module):
                 aspect; None keeps the aspect.
             size_multiple: Batches are padded to a multiple of this.
             pixels: What pictures it takes; None is RGB of 8 bits, scaled as its backbone wants.
+            narrowed: Layers that pruning has left with fewer channels than their part's config
+                gives, see `maskwright.model.narrowing`.
         """
 
         kind: Literal["semantic"] = "semantic"
@@ -79,6 +82,7 @@ class SemanticSegmenter(nn.Module):
         fixed_size: tuple[PositiveCount, PositiveCount] | None = None
         size_multiple: PositiveCount = 32
         pixels: PixelFormat | None = None
+        narrowed: tuple[NarrowedLayer, ...] = ()
 
         def build(
             self, class_names: Sequence[str], category_ids: Sequence[int] = ()
@@ -113,6 +117,7 @@ class SemanticSegmenter(nn.Module):
         mean, std = prepare_pixels(self.backbone, self.config.pixels)
         self.register_buffer("pixel_mean", mean, persistent=False)
         self.register_buffer("pixel_std", std, persistent=False)
+        narrow_model(self, self.config.narrowed, self.dense)
 
     pixel_mean: Tensor
     pixel_std: Tensor
@@ -159,6 +164,11 @@ class SemanticSegmenter(nn.Module):
         pixels = normalise_pixels(batch, self.pixel_mean, self.pixel_std)
         features: Features = self.backbone(pixels)
         return features if self.neck is None else self.neck(features)
+
+    def dense(self, features: Features, padded_size: Size) -> Dense:
+        """Return what the head says of every place."""
+        del padded_size
+        return self.head.dense(features)
 
     @torch.no_grad()
     def class_maps(self, batch: Batch) -> list[Int32[np.ndarray, "_ _"]]:

@@ -23,7 +23,7 @@ from maskwright.ops.generalized_focal import (
 from maskwright.ops.losses import mean_over_pictures, zero_with_gradient
 from maskwright.ops.matching import BACKGROUND, IGNORED, match_by_iou, match_targets
 from maskwright.ops.paired_iou import giou_loss, paired_iou
-from maskwright.ops.ranges import Count, Fraction, Positive, PositiveCount
+from maskwright.ops.ranges import Count, Fraction, NonNegative, Positive, PositiveCount
 from maskwright.ops.roi_pooling import PoolMethod, assign_levels, pool_rois, pooled_levels
 from maskwright.ops.sampling import BalancedSampler, Sampler
 from maskwright.ops.setting import Setting
@@ -35,6 +35,7 @@ __all__ = [
     "Cells",
     "Count",
     "Fraction",
+    "NonNegative",
     "PoolMethod",
     "Positive",
     "PositiveCount",

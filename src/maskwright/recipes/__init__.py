@@ -8,6 +8,7 @@ from maskwright.recipes.card import ModelCard, model_card, push_model, save_for_
 from maskwright.recipes.check_page import write_check_page
 from maskwright.recipes.choose import DataFacts, choose_recipe, data_facts, part_names
 from maskwright.recipes.comparison import ComparedModel, Comparison, compare
+from maskwright.recipes.compression import Compression, compress, resume_compression
 from maskwright.recipes.error_folder import ErrorFolder, write_error_analysis
 from maskwright.recipes.explaining import Explanation, explain
 from maskwright.recipes.explanation_folder import write_explanation
@@ -32,6 +33,7 @@ __all__ = [
     "Calibrated",
     "ComparedModel",
     "Comparison",
+    "Compression",
     "DataFacts",
     "ErrorFolder",
     "EvaluationReport",
@@ -49,6 +51,7 @@ __all__ = [
     "choose_recipe",
     "compare",
     "compare_paired",
+    "compress",
     "data_facts",
     "explain",
     "export_model",
@@ -62,6 +65,7 @@ __all__ = [
     "report_model",
     "report_predictions",
     "resume",
+    "resume_compression",
     "save_for_hub",
     "save_reliability_plot",
     "score_class_maps",

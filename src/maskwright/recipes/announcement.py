@@ -38,9 +38,17 @@ def describe(recipe: Recipe) -> str:
     pixels = "" if model.pixels is None else f"; {model.pixels.describe()}"
     return (
         f"{_parts(model)} on "
-        f"{backbone}{depth} (weights: {recipe.weights}), {size}, "
+        f"{backbone}{depth} ({_start(recipe)}), {size}, "
         f"{recipe.batch_size} pictures a step, {' or '.join(length)}{pixels}"
     )
+
+
+def _start(recipe: Recipe) -> str:
+    """Say what a run starts from and who teaches it."""
+    known = f"weights: {recipe.weights}" if recipe.start is None else f"from {recipe.start}"
+    if recipe.distillation is not None:
+        known += f", taught by {recipe.distillation.teacher}"
+    return known + (", rounding to int8" if recipe.fake_int8 else "")
 
 
 def _parts(model: ModelConfig) -> str:

@@ -40,6 +40,8 @@ def count_gflops(model: InstanceSegmenter, image: Shaped[np.ndarray, "h w c"]) -
 def time_in_turn(predictors: Mapping[str, Predictor], pictures: Sequence[Path]) -> dict[str, float]:
     """Return the median milliseconds of each model from picture file to objects with masks.
 
+    Of models that find no objects, to the class map.
+
     All models predict on one picture before the next is taken, each picture beginning with
     another model, so that whatever else the machine does meets all of them. Each picture is
     predicted once: detectors that propose regions remember those of pictures they have seen. The
@@ -54,13 +56,20 @@ def time_in_turn(predictors: Mapping[str, Predictor], pictures: Sequence[Path]) 
     """
     for predictor in predictors.values():
         first_picture = read_picture(pictures[0], predictor.pixel_format)
-        predictor.predict(np.ascontiguousarray(first_picture[:, ::-1]))
+        _answer(predictor, np.ascontiguousarray(first_picture[:, ::-1]))
     seconds: dict[str, list[float]] = {name: [] for name in predictors}
     names = list(predictors)
     for number, picture in enumerate(pictures):
         first = number % len(names)
         for name in names[first:] + names[:first]:
             began = time.perf_counter()
-            predictors[name].predict(picture)
+            _answer(predictors[name], picture)
             seconds[name].append(time.perf_counter() - began)
     return {name: 1000 * statistics.median(measured) for name, measured in seconds.items()}
+
+
+def _answer(predictor: Predictor, picture: Path | Shaped[np.ndarray, "h w c"]) -> None:
+    if predictor.finds_objects:
+        predictor.predict(picture)
+    else:
+        predictor.class_map(picture)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
+from torch import nn
 
 from maskwright.data import Dataset, PictureRule, PixelFormat, measure_pixel_format
-from maskwright.model import Model, load_imagenet, save_checkpoint
+from maskwright.errors import ConfigError
+from maskwright.inference.loading import model_file
+from maskwright.model import Model, load_checkpoint, load_imagenet, save_checkpoint
 from maskwright.recipes.recipe import Recipe
 from maskwright.recipes.tasks import task_of
 from maskwright.training import (
     EMA,
+    Distilled,
+    FakeQuantised,
     Processes,
     ResumePoint,
     RunFolder,
@@ -24,6 +29,9 @@ from maskwright.training import (
 from maskwright.transforms import Transform
 
 __all__ = ["MovingParts", "Parts"]
+
+_BACKBONES = ("backbone.", "model.backbone.", "learner.backbone.", "learner.model.backbone.")
+"""How the names of the backbone's parameters begin, in a model and in what teaches it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +91,16 @@ class MovingParts:
         classes = parts.train.class_names, parts.train.category_ids
         self.model: Model = recipe.model.build(*classes).to(device)
         self.task = task_of(self.model, folder.path, processes)
-        self.optimizer = recipe.optimizer.build(self.model)
+        self.learner, self.rounding = self._learner()
+        self.optimizer = recipe.optimizer.build(self.learner, _BACKBONES)
         self.ema: EMA | None = None
         self.point = ResumePoint(step=0)
 
     def start(self) -> None:
         """Begin anew: transfer weights, then start the average from them."""
-        if self.recipe.weights != "none":
+        if self.recipe.start is not None:
+            self._start_from(self.recipe.start)
+        elif self.recipe.weights != "none":
             load_imagenet(self.model.backbone, self.recipe.weights)
         self.task.prepare()
         self._start_average()
@@ -101,11 +112,36 @@ class MovingParts:
         self._start_average()
         self.point = load_state(
             self.folder.state_path,
-            model=self.model,
+            model=self.learner,
             optimizer=self.optimizer,
             ema=self.ema,
             processes=self.processes,
         )
+
+    def _learner(self) -> tuple[nn.Module, Callable[[], AbstractContextManager[None]]]:
+        """Return what takes the steps, and what to predict in while the run goes on."""
+        learner: nn.Module = self.model
+        if (teaching := self.recipe.distillation) is not None:
+            teacher = load_checkpoint(model_file(teaching.teacher), device=self.device)
+            learner = Distilled(self.model, teacher, teaching)
+        if not self.recipe.fake_int8:
+            return learner, nullcontext
+        rounded = FakeQuantised(learner, self.model)
+        return rounded, rounded.rounding
+
+    def _start_from(self, path: str) -> None:
+        start = load_checkpoint(model_file(path))
+        if start.class_names != self.model.class_names:
+            raise ConfigError(
+                f"{path} knows the classes {', '.join(start.class_names)}, the data has "
+                f"{', '.join(self.model.class_names)}: take data with the same classes"
+            )
+        try:
+            self.model.load_state_dict(start.state_dict())
+        except RuntimeError as error:
+            raise ConfigError(
+                f"{path} is of another network than the recipe's, {str(error).splitlines()[1]}"
+            ) from error
 
     def _start_average(self) -> None:
         if self.recipe.ema_decay is not None:
@@ -125,7 +161,8 @@ class MovingParts:
     def validate(self, step: int, seconds: float) -> dict[str, float]:
         """Score on the validation pictures; write last and best."""
         with self.averaged() as model:
-            metrics, scores = self.task.validate(self.parts.validation)
+            with self.rounding():
+                metrics, scores = self.task.validate(self.parts.validation)
             extra = {"step": step, "validation": metrics.as_dict()}
             score, best = scores[self.task.decisive], self.point.best_score
             is_best = best is None or score >= best
@@ -163,7 +200,7 @@ class MovingParts:
         save_state(
             self.folder.state_path,
             self.point,
-            model=self.model,
+            model=self.learner,
             optimizer=self.optimizer,
             ema=self.ema,
             processes=self.processes,

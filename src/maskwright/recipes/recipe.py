@@ -9,7 +9,7 @@ from pydantic import Field
 
 from maskwright.model import InstanceSegmenter, ModelConfig
 from maskwright.ops import Fraction, PositiveCount
-from maskwright.training import OptimizerConfig, ServiceName
+from maskwright.training import Distillation, OptimizerConfig, ServiceName
 from maskwright.transforms import Augmentation
 
 __all__ = ["PRESETS", "Preset", "Recipe", "TaskName", "Weights"]
@@ -34,6 +34,9 @@ class Recipe:
     Args:
         model: The network; its kind is the task. Without a kind it finds objects.
         weights: Where the backbone starts: "none", "package", "download", or a file.
+        start: A model file of ours whose weights the whole model starts from; None starts anew.
+        distillation: A teacher to learn from besides the data; None learns from the data alone.
+        fake_int8: Learn, and be validated, with numbers rounded as int8 graphs round them.
         augmentation: What is done to training pictures.
         optimizer: How weights move.
         schedule: How the learning rate moves after the warm-up.
@@ -62,6 +65,9 @@ class Recipe:
 
     model: ModelConfig = field(default_factory=InstanceSegmenter.Config)
     weights: Weights = "none"
+    start: str | None = None
+    distillation: Distillation | None = None
+    fake_int8: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: Literal["cosine", "step"] = "cosine"

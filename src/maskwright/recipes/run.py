@@ -230,7 +230,7 @@ def _steps(training: MovingParts, budget: Budget, stopwatch: Stopwatch) -> Itera
         choose_precision(training.device) if recipe.precision == "auto" else recipe.precision
     )
     processes = training.processes
-    model = processes.wrap(training.model, sync_batch_norm=recipe.sync_batch_norm)
+    model = processes.wrap(training.learner, sync_batch_norm=recipe.sync_batch_norm)
     backward: Backward = whole_batch
     if recipe.pictures_at_once is not None:
         backward = accumulate(

@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from maskwright.data import PictureRule, group_pictures, open_dataset, split_dataset
 from maskwright.devices import choose_device
 from maskwright.errors import ConfigError, DataError, TrainingError
@@ -31,7 +33,7 @@ from maskwright.recipes.run import Parts, TrainedRun, run_recipe
 from maskwright.training import Processes, RunFolder, join_processes, num_restarts
 from maskwright.transforms import Augmentation, Transform
 
-__all__ = ["TrainedRun", "open_parts", "resume", "train"]
+__all__ = ["TrainedRun", "open_parts", "resume", "train", "train_recipe"]
 
 
 _FEWEST = 3
@@ -132,28 +134,67 @@ def train(
             processes=processes.count,
         )
         recipe = processes.agree(override_recipe(recipe, overrides, augment=augment))
-        if not quiet and processes.is_first:
-            announce(parts, recipe)
-        with _new_folder(out, processes) as folder:
-            try:
-                if processes.is_first:
-                    config = {"recipe": config_to_dict(recipe), "source": source}
-                    folder.write_config(config | {"transform": _name(transform)})
-                    write_json(folder.path / "split.json", parts.image_ids())
-                return run_recipe(
-                    folder,
-                    recipe,
-                    parts,
-                    chosen_device,
-                    processes=processes,
-                    before_resize=transform,
-                    quiet=quiet,
-                )
-            except BaseException:
-                # Nothing to resume, and a second try must find the folder as the first one did.
-                if processes.is_first and not folder.state_path.exists():
-                    folder.discard()
-                raise
+        return train_recipe(
+            recipe,
+            source,
+            parts,
+            out,
+            chosen_device,
+            processes=processes,
+            transform=transform,
+            quiet=quiet,
+        )
+
+
+def train_recipe(
+    recipe: Recipe,
+    source: Mapping[str, Any],
+    parts: Parts,
+    out: str | Path,
+    device: torch.device,
+    *,
+    processes: Processes | None = None,
+    transform: Transform | None = None,
+    quiet: bool = False,
+) -> TrainedRun:
+    """Do what a recipe says in a new run folder, which `resume` goes on with.
+
+    Args:
+        recipe: What to do.
+        source: Where the data came from, see `open_parts`.
+        parts: The data.
+        out: The run folder to make.
+        device: Where to train.
+        processes: Those that take each step together; None for this one alone.
+        transform: What every training picture goes through first.
+        quiet: Show nothing.
+
+    Raises:
+        TrainingError: The folder is not empty, or training went wrong.
+    """
+    processes = processes or Processes()
+    if not quiet and processes.is_first:
+        announce(parts, recipe)
+    with _new_folder(out, processes) as folder:
+        try:
+            if processes.is_first:
+                config = {"recipe": config_to_dict(recipe), "source": dict(source)}
+                folder.write_config(config | {"transform": _name(transform)})
+                write_json(folder.path / "split.json", parts.image_ids())
+            return run_recipe(
+                folder,
+                recipe,
+                parts,
+                device,
+                processes=processes,
+                before_resize=transform,
+                quiet=quiet,
+            )
+        except BaseException:
+            # Nothing to resume, and a second try must find the folder as the first one did.
+            if processes.is_first and not folder.state_path.exists():
+                folder.discard()
+            raise
 
 
 def resume(
@@ -231,7 +272,8 @@ def open_parts(source: Mapping[str, Any]) -> Parts:
 
     Args:
         source: "data", "validation", "images", "seed" and, if there are any, "groups", each as
-            `train` takes it.
+            `train` takes it; "classes", where a trained model decides them, its names and ids by
+            label.
 
     Raises:
         DataError: The data cannot be read, or has too few pictures or groups to split; the
@@ -240,6 +282,8 @@ def open_parts(source: Mapping[str, Any]) -> Parts:
     """
     follow_links = source.get("follow_links", False)
     data = open_dataset(source["data"], images=source["images"], follow_links=follow_links)
+    if (classes := source.get("classes")) is not None:
+        data = data.with_classes(classes["names"], classes["ids"])
     if source["validation"] is not None:
         # By name: the ids and the order of two files may differ.
         validation = open_dataset(source["validation"], follow_links=follow_links).with_classes(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from maskwright.training.backward import Backward, Forward, accumulate, total_loss, whole_batch
 from maskwright.training.display import StepDisplay, choose_display
+from maskwright.training.distilling import Distillation, Distilled
 from maskwright.training.ema import EMA
+from maskwright.training.fake_quantising import FakeQuantised
 from maskwright.training.fit import Precision, StepReport, fit
 from maskwright.training.log_services import LogService, ServiceName, open_services
 from maskwright.training.logs import MetricsLog, report_values
@@ -33,6 +35,9 @@ __all__ = [
     "EMA",
     "Backward",
     "Budget",
+    "Distillation",
+    "Distilled",
+    "FakeQuantised",
     "Forward",
     "LogService",
     "MetricsLog",

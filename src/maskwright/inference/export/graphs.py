@@ -121,13 +121,7 @@ class _Dense(nn.Module):
         if model.neck is not None:
             features = model.neck(features)
         found = {f"features_{s}": features[s].permute(0, 2, 3, 1) for s in self.strides}
-        if isinstance(model, SemanticSegmenter):
-            found |= model.head.dense(features)
-        else:
-            padded = (images.shape[-2], images.shape[-1])
-            found |= model.detector.dense(features, padded)
-            if model.mask_head is not None:
-                found |= model.mask_head.dense(features)
+        found |= model.dense(features, (images.shape[-2], images.shape[-1]))
         self.names = tuple(found)
         return tuple(each.contiguous() for each in found.values())
 
