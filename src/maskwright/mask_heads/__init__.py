@@ -9,7 +9,7 @@ from maskwright.mask_heads.deeplab import DeepLab
 from maskwright.mask_heads.fcn import FCN
 from maskwright.mask_heads.mask_head import MaskHead
 from maskwright.mask_heads.mask_rcnn import MaskRCNNHead
-from maskwright.mask_heads.mask_targets import crop_targets, spread_rois
+from maskwright.mask_heads.mask_targets import crop_targets, point_targets, spread_rois
 from maskwright.mask_heads.prototypes import Prototypes
 
 MaskHeadConfig: TypeAlias = MaskRCNNHead.Config | FCN.Config | DeepLab.Config | Prototypes.Config
@@ -23,5 +23,6 @@ __all__ = [
     "MaskRCNNHead",
     "Prototypes",
     "crop_targets",
+    "point_targets",
     "spread_rois",
 ]

@@ -63,7 +63,7 @@ def _term(piece: str, text: str) -> MaskTerm:
     name = _SHORT.get(name, name)
     if name not in MASK_LOSSES:
         raise ConfigError(
-            f"mask_loss {text!r} names {name!r}.{nearest_name(name, MASK_LOSSES)} "
+            f"mask_loss {text!r} names {name!r}.{nearest_name(name, (*_SHORT, *MASK_LOSSES))} "
             f"There are: {', '.join(MASK_LOSSES)}; several are added up, as in 'dice+bce' or "
             "'cross_entropy+0.5*boundary'"
         )
