@@ -11,8 +11,9 @@ from maskwright.mask_heads.mask_head import MaskHead
 from maskwright.mask_heads.mask_rcnn import MaskRCNNHead
 from maskwright.mask_heads.mask_targets import crop_targets, point_targets, spread_rois
 from maskwright.mask_heads.prototypes import Prototypes
+from maskwright.mask_heads.refined import CoarseHeadConfig, Refined
 
-MaskHeadConfig: TypeAlias = MaskRCNNHead.Config | FCN.Config | DeepLab.Config | Prototypes.Config
+MaskHeadConfig: TypeAlias = CoarseHeadConfig | Refined.Config
 
 __all__ = [
     "FCN",
@@ -22,6 +23,7 @@ __all__ = [
     "MaskHeadConfig",
     "MaskRCNNHead",
     "Prototypes",
+    "Refined",
     "crop_targets",
     "point_targets",
     "spread_rois",
