@@ -16,7 +16,12 @@ from maskwright.structures import Instances
 
 _BOX, _SCORE, _MASK = 1e-2, 1e-4, 1e-4
 
-_LAST_OF_HEADS = ("mask_head.logits", "mask_head.coefficients.3", "mask_head.correction.1")
+_LAST_OF_HEADS = (
+    "mask_head.logits",
+    "mask_head.coefficients.3",
+    "mask_head.coarse.logits",
+    "mask_head.correction.1",
+)
 _SPREAD = {
     "objectness": 3.0,
     "classifier": 2.0,
