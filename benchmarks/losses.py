@@ -31,6 +31,9 @@ import numpy as np
 import maskwright as mw
 from maskwright.data import Dataset
 from maskwright.evaluation import Resampling, ScoringOptions, compare_predictions, evaluate
+from maskwright.mask_heads import FCN, CoarseHeadConfig, MaskRCNNHead, Prototypes
+from maskwright.model import config_to_dict
+from maskwright.ops import Setting
 from maskwright.recipes import train
 from maskwright.recipes.scoring import match_classes
 from training import ANY_WAY_UP, MEASURED, machine
@@ -100,8 +103,12 @@ BALANCE = {
 }
 
 
-def _refined(coarse: str) -> dict[str, Any]:
-    return {HEAD + "coarse": coarse}
+FAST = Setting(width=96, is_light=True, small_object=20.0, room=100)
+"""What `--preset fast` builds heads for, so that a coarse head is the one it is held against."""
+
+
+def _refined(coarse: type[CoarseHeadConfig]) -> dict[str, Any]:
+    return {HEAD + "coarse": config_to_dict(coarse.for_setting(FAST))}
 
 
 TRIALS = (
@@ -111,9 +118,9 @@ TRIALS = (
         validation="nuclei/val.json",
         choices=(
             *_choices("ssd+fcn", SSD_FCN),
-            Choice(pair="ssd+fcn", name="refined", options=_refined("fcn")),
+            Choice(pair="ssd+fcn", name="refined", options=_refined(FCN.Config)),
             *_choices("yolo+prototypes", YOLO_PROTOTYPES),
-            Choice(pair="yolo+prototypes", name="refined", options=_refined("prototypes")),
+            Choice(pair="yolo+prototypes", name="refined", options=_refined(Prototypes.Config)),
         ),
         options={"model.short_side": 256, "model.long_side": 352, **ANY_WAY_UP},
     ),
@@ -123,9 +130,9 @@ TRIALS = (
         scored="test and validation",
         choices=(
             *_choices("ssd+mask-rcnn", {}),
-            Choice(pair="ssd+mask-rcnn", name="refined", options=_refined("mask_rcnn")),
+            Choice(pair="ssd+mask-rcnn", name="refined", options=_refined(MaskRCNNHead.Config)),
             *_choices("ssd+prototypes", {}),
-            Choice(pair="ssd+prototypes", name="refined", options=_refined("prototypes")),
+            Choice(pair="ssd+prototypes", name="refined", options=_refined(Prototypes.Config)),
         ),
         options={"model.short_side": 320, "model.long_side": 448, **ANY_WAY_UP},
     ),

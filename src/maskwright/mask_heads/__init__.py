@@ -18,6 +18,7 @@ MaskHeadConfig: TypeAlias = CoarseHeadConfig | Refined.Config
 __all__ = [
     "FCN",
     "ClassMapHead",
+    "CoarseHeadConfig",
     "DeepLab",
     "MaskHead",
     "MaskHeadConfig",
