@@ -265,19 +265,17 @@ def gains(
     base = folder(trial, Choice(pair=choice.pair), steps, options) / "found.json"
     if not choice.name or not base.is_file():
         return {}
+    paired = compare_predictions(
+        json.loads(base.read_text(encoding="utf-8")),
+        found,
+        dataset,
+        kinds=KINDS,
+        options=ScoringOptions(resampling=Resampling(num_replicates=options.replicates)),
+    )
     row: dict[str, Any] = {}
-    scoring = ScoringOptions(resampling=Resampling(num_replicates=options.replicates))
-    for kind in KINDS:
-        paired = compare_predictions(
-            json.loads(base.read_text(encoding="utf-8")),
-            found,
-            dataset,
-            kinds=[kind],
-            options=scoring,
-        )
-        gain = paired.numbers[paired.primary]
-        row[f"{kind}_gain"] = gain.difference
-        row[f"{kind}_gain_interval"] = gain.interval
+    for kind, name in (("segm", "mask AP"), ("boundary", "boundary AP")):
+        row[f"{kind}_gain"] = paired.numbers[name].difference
+        row[f"{kind}_gain_interval"] = paired.numbers[name].interval
     return row
 
 

@@ -207,6 +207,8 @@ class SSD(Detector):
         bias = math.log((1.0 - _PRIOR) / _PRIOR * self.num_classes)
         for classifier, cell in zip(self.classifiers, self._cells, strict=True):
             last = classifier[-1] if isinstance(classifier, nn.Sequential) else classifier
+            assert isinstance(last, nn.Conv2d)
+            assert last.bias is not None
             with torch.no_grad():
                 last.bias.reshape(len(cell), -1)[:, 0] = bias
 

@@ -89,7 +89,7 @@ def point_mask_losses(
     truth = torch.cat(
         [
             point_targets(target, roi, place, shift=shift)
-            for target, roi, place in zip(targets, rois, points.split(counts), strict=True)
+            for target, roi, place in zip(targets, rois, torch.split(points, counts), strict=True)
         ]
     )
 

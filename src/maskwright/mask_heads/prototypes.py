@@ -220,7 +220,7 @@ class Prototypes(MaskHead):
             prototypes,
             coefficients,
             boxes,
-            points.split([len(each) for each in boxes]),
+            torch.split(points, [len(each) for each in boxes]),
             strict=True,
         )
         return torch.cat(

@@ -135,7 +135,7 @@ class Refined(MaskHead):
         self.config = config
         parse_mask_loss(config.mask_loss)  # which checks it
         levels = {stride: width for stride, width in channels.items() if stride != PIXELS}
-        self.coarse = config.coarse.build(levels, num_classes)
+        self.coarse: MaskHead = config.coarse.build(levels, num_classes)
         self.detail_stride = min(levels)
         self.detail: nn.Module | None = None
         if config.detail_channels:
