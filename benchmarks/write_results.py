@@ -37,6 +37,7 @@ def main() -> None:
         *robustness_part(),
         *ensembling_part(),
         *compressing_part(),
+        *losses_part(),
         *commands_part(),
     ]
     PAGE.write_text("\n".join(parts), encoding="utf-8")
@@ -469,6 +470,61 @@ def compressing_part() -> list[str]:
                 f"{runs_on} |"
             )
     return [*lines, "", machine_line(measured["machine"]), ""]
+
+
+def losses_part() -> list[str]:
+    """What each choice of loss, sampling and refinement brings, one table per data set."""
+    measured = read("losses")
+    if measured is None:
+        return []
+    lines = [
+        "## Losses and heads by choice",
+        "",
+        "`python benchmarks/losses.py DATA --out RUNS`: short trainings that differ in one choice "
+        "alone (`--preset fast`, EfficientNet-Lite0 weights, two pictures a step, one seed), all "
+        "of a pair for the same number of steps; the last model is scored. Gains are against the "
+        "pair without a choice, with the 95 % interval of the paired bootstrap over pictures; one "
+        "seed says nothing of how much trainings differ by chance. *rare* is the mean mask AP of "
+        "the third of the classes with fewest training objects. In %. [losses.md](losses.md) says "
+        "what to use when.",
+        "",
+    ]
+    rows = measured["rows"]
+    for data in dict.fromkeys(row["data"] for row in rows):
+        lines += losses_table([row for row in rows if row["data"] == data])
+    return [*lines, machine_line(measured["machine"]), ""]
+
+
+def losses_table(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the table of a data set."""
+    first = rows[0]
+    has_rare = any(row["rare_ap"] is not None for row in rows)
+    lines = [
+        f"On {first['data']}, {first['pictures']} {first['scored']} pictures, {first['steps']} "
+        "steps:",
+        "",
+        "| model and choice | mask AP (95 %) | gain (95 %) | boundary AP (95 %) | gain (95 %) | "
+        f"box AP | {'rare | ' if has_rare else ''}ms |",
+        "|---" * (8 if has_rare else 7) + "|",
+    ]
+    for row in rows:
+        cells = [row["title"]]
+        for kind in ("segm", "boundary"):
+            ends = interval(row[f"{kind}_interval"])
+            cells += [f"{percent(row[f'{kind}_ap'])} ({ends})", gain_of(row, kind)]
+        cells.append(percent(row["box_ap"]))
+        if has_rare:
+            cells.append("" if row["rare_ap"] is None else percent(row["rare_ap"]))
+        lines.append("| " + " | ".join([*cells, f"{row['milliseconds']:.0f}"]) + " |")
+    return [*lines, ""]
+
+
+def gain_of(row: dict[str, Any], kind: str) -> str:
+    """Show a gain and its interval; nothing for a row that others are held against."""
+    gain = row.get(f"{kind}_gain")
+    if gain is None:
+        return ""
+    return f"{100 * gain:+.1f} ({interval(row[f'{kind}_gain_interval'])})"
 
 
 def percent(value: float) -> str:

@@ -25,13 +25,16 @@ from maskwright.masks import Masks, Outline
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Batch", "Dense", "Features", "Instances", "Losses", "Rois", "Sample", "Size"]
+__all__ = ["PIXELS", "Batch", "Dense", "Features", "Instances", "Losses", "Rois", "Sample", "Size"]
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
 
 Features = dict[int, Tensor]
 """Stride in pixels of the batch -> feature map (b, c, H / stride, W / stride)."""
+
+PIXELS = 1
+"""The stride under which `Features` hold the normalised pixels, for a mask head that reads them."""
 
 Dense = dict[str, Tensor]
 """Name -> what layers on the feature maps say, before anything is chosen: what a graph can hold."""

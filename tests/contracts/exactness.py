@@ -16,6 +16,12 @@ from maskwright.structures import Instances
 
 _BOX, _SCORE, _MASK = 1e-2, 1e-4, 1e-4
 
+_LAST_OF_HEADS = (
+    "mask_head.logits",
+    "mask_head.coefficients.3",
+    "mask_head.coarse.logits",
+    "mask_head.correction.1",
+)
 _SPREAD = {
     "objectness": 3.0,
     "classifier": 2.0,
@@ -44,7 +50,7 @@ def make_lively(
                     # as trained ones: else padding is all zeros, and VGG's SSD level, which is
                     # divided by its length, makes something of any rounding there
                     module.bias.normal_(std=0.1, generator=generator)
-                elif name in ("mask_head.logits", "mask_head.coefficients.3"):
+                elif name in _LAST_OF_HEADS:
                     module.weight.normal_(std=0.5, generator=generator)
     if isinstance(model, InstanceSegmenter):
         _spread_predictions(model, picture)

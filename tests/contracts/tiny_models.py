@@ -9,7 +9,7 @@ from contracts.exactness import make_lively
 from maskwright.backbones import FPN, ResNet
 from maskwright.detectors import RCNN, RPN, SSD, YOLO, BoxHead, FasterRCNN, FastRCNN
 from maskwright.detectors.picture_search import PictureSearch
-from maskwright.mask_heads import FCN, DeepLab, MaskRCNNHead, Prototypes
+from maskwright.mask_heads import FCN, DeepLab, MaskRCNNHead, Prototypes, Refined
 from maskwright.masks import Masks
 from maskwright.model import InstanceSegmenter
 from maskwright.structures import Batch, Instances
@@ -37,6 +37,13 @@ TINY_HEADS = {
         aspp_channels=16, low_level_channels=8, head_channels=(16,), norm="batch"
     ),
     "prototypes": Prototypes.Config(conv_channels=(16,), hidden_channels=24),
+    "refined": Refined.Config(
+        coarse=MaskRCNNHead.Config(conv_channels=(24,), deconv_channels=16),
+        size=24,
+        detail_channels=8,
+        conv_channels=(16,),
+        norm="batch",
+    ),
     "none": None,
 }
 

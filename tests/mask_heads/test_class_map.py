@@ -9,7 +9,8 @@ import torch.nn.functional as F
 
 from contracts.made_up import ellipses, random_features
 from maskwright.mask_heads import FCN
-from maskwright.mask_heads.class_map import class_counts, class_map_loss
+from maskwright.mask_heads.class_map import class_counts
+from maskwright.mask_heads.class_map_losses import class_map_loss
 from maskwright.structures import Instances
 
 _SIZE = (50, 71)

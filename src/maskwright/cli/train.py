@@ -47,7 +47,8 @@ def train(
     Every option of the recipe can be set by its dotted name, for example
     `--model.detector.score-threshold 0.1`, `--augmentation.vertical-flip 0.5`,
     `--optimizer.learning-rate 0.01`, `--batch-size` as `--set batch-size=2`. All of them are in
-    OUT/config.json.
+    OUT/config.json. Losses are chosen so too, as `--set model.detector.box-loss=giou` or `--set
+    model.mask-head.mask-loss=dice+bce`, and what helps rare classes: docs/losses.md.
 
     On several GPUs or machines torchrun starts it: `torchrun --nproc-per-node 4 --max-restarts 3
     -m maskwright train DATA --out RUN`. When a process dies, the run goes on from its last state.

@@ -10,10 +10,9 @@ Shapes: b pictures, r RoIs of all pictures, k classes (without background), s po
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation
@@ -22,16 +21,21 @@ from maskwright.backbones import Norm, norm_layer
 from maskwright.detectors.proposal_sampling import sample_proposals
 from maskwright.ops import (
     BalancedSampler,
+    BoxLoss,
+    ClassLoss,
+    CrossEntropy,
     Fraction,
     PoolMethod,
     Positive,
     PositiveCount,
     Sampler,
+    class_weights,
     decode_boxes,
-    encode_boxes,
+    delta_loss,
     mean_over_pictures,
     pool_rois,
     pooled_levels,
+    softmax_class_loss,
     zero_with_gradient,
 )
 from maskwright.structures import Features, Instances, Losses, Rois
@@ -77,6 +81,11 @@ class BoxHead(nn.Module):
             background_iou: Below it is background; between the two it is ignored.
             samples_per_image: Proposals to learn from.
             positive_fraction: At most this part of them on objects.
+            class_loss: "cross_entropy" or "focal"; either can weigh rare classes more by its
+                `balance`.
+            box_loss: "smooth_l1" of the deltas, or of the boxes "giou", "diou" or "ciou".
+            box_weight: Factor of the loss `box`. It is divided by all samples, so that losses
+                of boxes need about 10 (as in MMDetection), that of deltas 1.
         """
 
         strides: tuple[PositiveCount, ...] = (4, 8, 16, 32)
@@ -92,6 +101,9 @@ class BoxHead(nn.Module):
         background_iou: Fraction = 0.5
         samples_per_image: PositiveCount = 512
         positive_fraction: Fraction = 0.25
+        class_loss: ClassLoss = field(default_factory=CrossEntropy)
+        box_loss: BoxLoss = "smooth_l1"
+        box_weight: Positive = 1.0
 
     def __init__(
         self, channels: Mapping[int, int], num_classes: int, config: BoxHead.Config
@@ -114,6 +126,7 @@ class BoxHead(nn.Module):
         self.classifier = nn.Linear(width, num_classes + 1)
         self.regressor = nn.Linear(width, 4 * (1 if config.class_agnostic else num_classes))
         self._initialise()
+        class_weights(config.class_loss, num_classes)  # which checks the counts
         self.sampler: Sampler = BalancedSampler(
             num_samples=config.samples_per_image, positive_fraction=config.positive_fraction
         )
@@ -175,19 +188,21 @@ class BoxHead(nn.Module):
             return {"classification": zero, "box": zero}, rois
         logits, deltas = self(features, [each.boxes for each in sampled])
         labels = torch.cat([each.labels for each in sampled])  # (r,), background is -1
-        classification = F.cross_entropy(logits, labels + 1, reduction="none")
+        classification = softmax_class_loss(self.config.class_loss, logits, labels + 1)
         positive = torch.where(labels >= 0)[0]
         column = torch.zeros_like(positive) if deltas.shape[1] == 1 else labels[positive]
-        wanted = torch.cat(
-            [
-                encode_boxes(target.boxes[roi.matched], roi.boxes, self.config.delta_weights)
-                for roi, target in zip(rois, targets, strict=True)
-            ]
+        box = delta_loss(
+            self.config.box_loss,
+            deltas[positive, column],
+            torch.cat([roi.boxes for roi in rois]),
+            torch.cat([each.boxes[roi.matched] for roi, each in zip(rois, targets, strict=True)]),
+            weights=self.config.delta_weights,
+            beta=_BETA,
         )
-        box = F.smooth_l1_loss(deltas[positive, column], wanted, beta=_BETA, reduction="none")
+        mean = mean_over_pictures(box, [len(roi) for roi in rois], divisors=counts)
         losses = {
             "classification": mean_over_pictures(classification, counts),
-            "box": mean_over_pictures(box.sum(1), [len(roi) for roi in rois], divisors=counts),
+            "box": self.config.box_weight * mean,
         }
         return losses, rois
 

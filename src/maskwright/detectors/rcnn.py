@@ -27,7 +27,6 @@ from dataclasses import dataclass, field
 from typing import Literal, Self
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -39,16 +38,20 @@ from maskwright.detectors.proposal_sampling import sample_proposals
 from maskwright.detectors.rcnn_fitting import RegionFitting
 from maskwright.ops import (
     BalancedSampler,
+    ClassLoss,
     Count,
+    CrossEntropy,
     Fraction,
     Positive,
     PositiveCount,
     Sampler,
     Setting,
+    class_weights,
     clip_boxes,
     decode_boxes,
     mean_over_pictures,
     select_detections,
+    softmax_class_loss,
     zero_with_gradient,
 )
 from maskwright.structures import Batch, Features, Instances, Losses, Rois
@@ -88,6 +91,8 @@ class RCNN(Detector):
             foreground_iou: From here on a proposal belongs to an object, for the softmax.
             samples_per_image: Proposals to fine-tune on.
             positive_fraction: At most this part of them on objects.
+            class_loss: Of fine-tuning: "cross_entropy" or "focal"; either can weigh rare classes
+                more by its `balance`.
             negative_iou: A proposal that overlaps no object of a class by as much is a negative
                 of its SVM.
             svm_cost: C, the weight of errors against the width of the margin.
@@ -106,6 +111,7 @@ class RCNN(Detector):
         foreground_iou: Fraction = 0.5  # section 2.3
         samples_per_image: PositiveCount = 128
         positive_fraction: Fraction = 0.25
+        class_loss: ClassLoss = field(default_factory=CrossEntropy)
         negative_iou: Fraction = 0.3  # section 2.3
         svm_cost: Positive = 0.001  # the authors' code
         regression_iou: Fraction = 0.6  # appendix C
@@ -149,6 +155,7 @@ class RCNN(Detector):
         self.classifier = nn.Linear(width, num_classes + 1)
         nn.init.normal_(self.classifier.weight, std=0.01)
         nn.init.zeros_(self.classifier.bias)
+        class_weights(config.class_loss, num_classes)  # which checks the counts
         self.sampler: Sampler = BalancedSampler(
             num_samples=config.samples_per_image, positive_fraction=config.positive_fraction
         )
@@ -187,7 +194,7 @@ class RCNN(Detector):
         described = self.network(self.network.normalise(batch), [each.boxes for each in sampled])
         logits = self.classifier(described).float()  # (r, k + 1)
         labels = torch.cat([each.labels for each in sampled])  # (r,), background is -1
-        classification = F.cross_entropy(logits, labels + 1, reduction="none")
+        classification = softmax_class_loss(self.config.class_loss, logits, labels + 1)
         return {"classification": mean_over_pictures(classification, counts)}, rois
 
     def detect(self, features: Features, batch: Batch) -> list[Instances]:

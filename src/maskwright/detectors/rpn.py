@@ -22,6 +22,7 @@ from maskwright.errors import ConfigError
 from maskwright.ops import (
     BACKGROUND,
     BalancedSampler,
+    BoxLoss,
     Count,
     Fraction,
     Positive,
@@ -31,7 +32,7 @@ from maskwright.ops import (
     cell_anchors,
     clip_boxes,
     decode_boxes,
-    encode_boxes,
+    delta_loss,
     grid_anchors,
     match_targets,
     mean_over_pictures,
@@ -75,6 +76,9 @@ class RPN(nn.Module):
             background_iou: Below it is background.
             samples_per_image: Anchors to learn from.
             positive_fraction: At most this part of them on objects.
+            box_loss: "smooth_l1" of the deltas, or of the boxes "giou", "diou" or "ciou".
+            box_weight: Factor of the loss `rpn_box`. It is divided by all samples, so that losses
+                of boxes need about 10 (as in MMDetection), that of deltas 1.
             pre_nms_train: Best boxes of each level kept before duplicates go, in training.
             pre_nms_test: The same in prediction.
             post_nms_train: Proposals of a picture in training.
@@ -91,6 +95,8 @@ class RPN(nn.Module):
         background_iou: Fraction = 0.3
         samples_per_image: PositiveCount = 256
         positive_fraction: Fraction = 0.5
+        box_loss: BoxLoss = "smooth_l1"
+        box_weight: Positive = 1.0
         pre_nms_train: PositiveCount = 2000
         pre_nms_test: PositiveCount = 1000
         post_nms_train: PositiveCount = 2000
@@ -256,17 +262,21 @@ class RPN(nn.Module):
                     logits[picture, sampled], truth, reduction="none"
                 )
             )
-            wanted = encode_boxes(target.boxes[matched[positive]], together[positive])
             box.append(
-                F.smooth_l1_loss(
-                    deltas[picture, positive], wanted, beta=_BETA, reduction="none"
-                ).sum(dim=1)
+                delta_loss(
+                    self.config.box_loss,
+                    deltas[picture, positive],
+                    together[positive],
+                    target.boxes[matched[positive]],
+                    beta=_BETA,
+                )
             )
             counts.append(len(sampled))
             positives.append(len(positive))
+        mean = mean_over_pictures(torch.cat(box), positives, divisors=counts)
         return {
             "objectness": mean_over_pictures(torch.cat(objectness), counts),
-            "rpn_box": mean_over_pictures(torch.cat(box), positives, divisors=counts),
+            "rpn_box": self.config.box_weight * mean,
         }
 
 

@@ -17,13 +17,13 @@ c channels, (h, w) of a level.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal, Self
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation
@@ -39,17 +39,23 @@ from maskwright.detectors.detector import Candidates, Detector
 from maskwright.errors import ConfigError
 from maskwright.ops import (
     BACKGROUND,
+    BoxLoss,
+    ClassLoss,
     Count,
+    CrossEntropy,
+    Focal,
     Fraction,
     Positive,
     PositiveCount,
     Setting,
+    class_weights,
     clip_boxes,
     decode_boxes,
-    encode_boxes,
+    delta_loss,
     mean_over_pictures,
     paired_iou,
     select_detections,
+    softmax_class_loss,
 )
 from maskwright.structures import Batch, Dense, Features, Instances, Losses, Rois, Size
 
@@ -61,6 +67,9 @@ _ROI_IOU = 0.5
 _SMALL = 16.0
 """Side in pixels below which objects need a level finer than stride 8, the paper's finest, whose
 boxes are 21 px there (0.07 x 300)."""
+
+_PRIOR = 0.01
+"""Chance of an object in any box at the start of learning by focal loss (Lin et al. 2017, 4.1)."""
 
 _GROWTH = 2.5
 """For four or five levels to reach from small objects to those that fill the picture. Squares of
@@ -101,7 +110,11 @@ class SSD(Detector):
             norm_eps: Added to the variance.
             delta_weights: Factors of the deltas of x, y, width and height.
             foreground_iou: From here on a default box belongs to an object.
+            class_loss: "cross_entropy" learns from the boxes below, "focal" from all of them
+                (RetinaNet); either can weigh rare classes more by its `balance`.
             negatives_per_positive: Background boxes learnt from, those with the largest loss.
+            box_loss: "smooth_l1" of the deltas, or of the boxes "giou", "diou" or "ciou".
+            box_weight: Factor of the loss `box`.
             rois_per_image: At most so many boxes serve the mask head.
             score_threshold: Detections score above it.
             nms_threshold: IoU above which the lower score of a class is a duplicate.
@@ -122,7 +135,10 @@ class SSD(Detector):
         norm_eps: Positive = 1e-5
         delta_weights: tuple[Positive, Positive, Positive, Positive] = (10.0, 10.0, 5.0, 5.0)
         foreground_iou: Fraction = 0.5
+        class_loss: ClassLoss = field(default_factory=CrossEntropy)
         negatives_per_positive: Positive = 3.0
+        box_loss: BoxLoss = "smooth_l1"
+        box_weight: Positive = 1.0
         rois_per_image: PositiveCount = 128
         score_threshold: Fraction = 0.01
         nms_threshold: Fraction = 0.45
@@ -182,6 +198,19 @@ class SSD(Detector):
                 nn.init.xavier_uniform_(module.weight)  # section 3, for new layers
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        class_weights(config.class_loss, num_classes)  # which checks the counts
+        if isinstance(config.class_loss, Focal):
+            self._start_with_background()
+
+    def _start_with_background(self) -> None:
+        """Let every box begin as background, else the many easy ones drown the first steps."""
+        bias = math.log((1.0 - _PRIOR) / _PRIOR * self.num_classes)
+        for classifier, cell in zip(self.classifiers, self._cells, strict=True):
+            last = classifier[-1] if isinstance(classifier, nn.Sequential) else classifier
+            assert isinstance(last, nn.Conv2d)
+            assert last.bias is not None
+            with torch.no_grad():
+                last.bias.reshape(len(cell), -1)[:, 0] = bias
 
     def forward(
         self, features: Features
@@ -270,20 +299,27 @@ class SSD(Detector):
         classification, box, learnt, positives = [], [], [], []
         for logit, delta, matched, target in zip(logits, deltas, matches, targets, strict=True):
             positive = torch.where(matched >= 0)[0]
-            negative = self._hard_negatives(logit.detach(), matched)
+            negative = torch.where(matched == BACKGROUND)[0]
+            if not isinstance(self.config.class_loss, Focal):
+                negative = self._hard_negatives(logit.detach(), matched)
             objects = matched[positive]
             labels = torch.cat((target.labels[objects] + 1, torch.zeros_like(negative)))
             sampled = logit[torch.cat((positive, negative))]
-            classification.append(F.cross_entropy(sampled, labels, reduction="none"))
-            wanted = encode_boxes(
-                target.boxes[objects].to(boxes), boxes[positive], self.config.delta_weights
+            classification.append(softmax_class_loss(self.config.class_loss, sampled, labels))
+            box.append(
+                delta_loss(
+                    self.config.box_loss,
+                    delta[positive],
+                    boxes[positive],
+                    target.boxes[objects].to(boxes),
+                    weights=self.config.delta_weights,
+                )
             )
-            box.append(F.smooth_l1_loss(delta[positive], wanted, reduction="none").sum(dim=1))
             learnt.append(len(labels))
             positives.append(len(positive))
         return {
             "classification": mean_over_pictures(torch.cat(classification), learnt, positives),
-            "box": mean_over_pictures(torch.cat(box), positives),
+            "box": self.config.box_weight * mean_over_pictures(torch.cat(box), positives),
         }
 
     def _hard_negatives(self, logits: Tensor, matched: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ object.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Self
 
 import torch
@@ -31,16 +31,19 @@ from maskwright.ops import (
     Cells,
     Count,
     Fraction,
+    IoULoss,
     Positive,
     PositiveCount,
+    QualityFocal,
     Setting,
+    class_weights,
     clip_boxes,
     decode_distances,
     distribution_focal_loss,
     encode_distances,
     expected_value,
-    giou_loss,
     grid_cells,
+    iou_loss,
     mean_over_pictures,
     paired_iou,
     quality_focal_loss,
@@ -80,6 +83,9 @@ class YOLO(Detector):
             cells_per_object: At most so many cells learn an object (TOOD's m).
             score_power: Weight of the score in the alignment (TOOD's alpha).
             iou_power: Weight of the overlap (TOOD's beta).
+            class_loss: Its `gamma` holds cells that are right already back; its `balance` weighs
+                rare classes more.
+            box_loss: "giou", "diou" or "ciou".
             box_weight: Factor of the loss `box` (GFL's lambda 0).
             distribution_weight: Factor of the loss `distribution` (GFL's lambda 1).
             roi_iou: From here on the box of a cell serves the mask head.
@@ -99,6 +105,8 @@ class YOLO(Detector):
         cells_per_object: PositiveCount = 13
         score_power: Positive = 1.0
         iou_power: Positive = 6.0
+        class_loss: QualityFocal = field(default_factory=QualityFocal)
+        box_loss: IoULoss = "giou"
         box_weight: Positive = 2.0
         distribution_weight: Positive = 0.25
         roi_iou: Fraction = 0.5
@@ -129,6 +137,7 @@ class YOLO(Detector):
     def __init__(self, channels: Mapping[int, int], num_classes: int, config: YOLO.Config) -> None:
         super().__init__()
         self.config = config
+        self.num_classes = num_classes
         self.strides = _levels(channels, config.strides)
         self.head = DecoupledHead(
             {stride: channels[stride] for stride in self.strides},
@@ -138,6 +147,7 @@ class YOLO(Detector):
             num_convs=config.num_convs,
             norm=config.norm,
         )
+        class_weights(config.class_loss, num_classes)  # which checks the counts
 
     def loss(self, features: Features, batch: Batch) -> tuple[Losses, list[Rois]]:
         """Return the losses `classification`, `box` and `distribution`, and the RoIs.
@@ -240,12 +250,13 @@ class YOLO(Detector):
             quality = alignment.quality[positive]
             wanted = torch.zeros_like(logit)
             wanted[positive, target.labels[objects]] = quality
-            focal = quality_focal_loss(logit, wanted).sum(dim=1)
+            focal = quality_focal_loss(logit, wanted, power=self.config.class_loss.gamma)
+            focal = self._balanced(focal.sum(dim=1), positive, target.labels[objects])
             classification.append(focal[alignment.matched != IGNORED])
             true_boxes, here = target.boxes[objects].to(logit), cells[positive]
             borders = distance[positive]  # (p, 4, m)
             predicted = decode_distances(expected_value(borders), here)
-            box.append(quality * giou_loss(predicted, true_boxes))
+            box.append(quality * iou_loss(self.config.box_loss, predicted, true_boxes))
             sides = distribution_focal_loss(borders, encode_distances(true_boxes, here))
             distribution.append(quality * sides.mean(dim=1))
         divisors = [float(alignment.quality.sum()) for alignment in alignments]
@@ -254,6 +265,15 @@ class YOLO(Detector):
             "box": self.config.box_weight * _mean(box, divisors),
             "distribution": self.config.distribution_weight * _mean(distribution, divisors),
         }
+
+    def _balanced(self, losses: Tensor, positive: Tensor, labels: Tensor) -> Tensor:
+        """Weigh the cells that learn an object by its class (Cui et al. 2019, section 4.2)."""
+        weights = class_weights(self.config.class_loss, self.num_classes)
+        if weights is None:
+            return losses
+        factors = torch.ones_like(losses)
+        factors[positive] = weights.to(losses)[labels]
+        return losses * factors
 
     def _rois(self, boxes: Tensor, alignment: Alignment, target: Instances) -> Rois:
         """Return where the mask head learns, object by object."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from maskwright.model import InstanceSegmenter
 from maskwright.model.picture_batches import evaluating
 from maskwright.ops import pool_rois, scale_boxes
-from maskwright.structures import Instances
+from maskwright.structures import PIXELS, Instances
 
 __all__ = ["object_features"]
 
@@ -44,7 +44,7 @@ def object_features(
     boxes = boxes.to(batch.images.device)
     weights = _weights(objects).to(boxes.device)  # (n, s, s)
     levels: list[Tensor] = []
-    for stride in sorted(features):
+    for stride in sorted(set(features) - {PIXELS}):
         if stride > _COARSEST and levels:
             break
         pooled = pool_rois(

@@ -15,15 +15,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from maskwright.mask_heads.class_map_losses import class_map_losses
 from maskwright.mask_heads.map_crops import crop_maps
 from maskwright.mask_heads.mask_head import MaskHead
 from maskwright.structures import Dense, Features, Instances, Losses, Rois, Size
 
-__all__ = ["ClassMapHead", "class_counts", "class_map_loss"]
+__all__ = ["ClassMapHead", "class_counts"]
 
 
 class ClassMapHead(MaskHead):
@@ -33,20 +33,25 @@ class ClassMapHead(MaskHead):
         map_stride: Pixels per cell of the map; cell j covers [j * stride, (j + 1) * stride).
         num_classes: Classes of objects.
         crop_size: Cells per side of a crop.
+        mask_loss: What the map learns with, see `parse_mask_loss`.
+        mask_points: Learn from at most so many cells of a picture; all where None.
     """
 
     map_stride: int
     num_classes: int
     crop_size: int
+    mask_loss: str = "cross_entropy"
+    mask_points: int | None = None
 
     @abstractmethod
     def class_logits(self, features: Features) -> Float[Tensor, "b k+1 gh gw"]:
         """Return the map as logits; their softmax over channels are probabilities."""
 
     def class_loss(self, features: Features, targets: Sequence[Instances]) -> Losses:
-        """Return `class_map`: cross-entropy, mean over the pixels of each picture.
+        """Return `class_map`: by default cross-entropy, mean over the pixels of each picture.
 
-        Crowds and padding are not counted; a picture without objects is all background.
+        Crowds and padding are not counted; a picture without objects is all background. Several
+        losses have names of their own, such as `class_map_dice`.
 
         Raises:
             ValueError: Targets without masks.
@@ -56,7 +61,12 @@ class ClassMapHead(MaskHead):
         counts = torch.stack(
             [class_counts(each, self.num_classes, size, self.map_stride) for each in targets]
         )
-        return {"class_map": class_map_loss(logits, counts.to(logits.device))}
+        return class_map_losses(
+            logits,
+            counts.to(logits.device),
+            mask_loss=self.mask_loss,
+            num_cells=self.mask_points,
+        )
 
     def loss(
         self, features: Features, rois: Sequence[Rois], targets: Sequence[Instances]
@@ -130,19 +140,6 @@ def class_counts(
     )
     by_cell = counts.reshape(*map_size, channels)[..., 1:].transpose(2, 0, 1)
     return torch.from_numpy(by_cell.astype(np.float32))
-
-
-def class_map_loss(
-    logits: Float[Tensor, "b k+1 gh gw"], counts: Float[Tensor, "b k+1 gh gw"]
-) -> Float[Tensor, ""]:
-    """Return the cross-entropy per counted pixel of each picture, mean over pictures.
-
-    Each pixel is judged by the logits of its cell, so the best a cell can do is to say which part
-    of it each class covers; that keeps outlines between cells where they are. A picture of which
-    nothing is counted has a loss of zero.
-    """
-    entropy = -(counts * F.log_softmax(logits.float(), dim=1)).sum(dim=(1, 2, 3))
-    return (entropy / counts.sum(dim=(1, 2, 3)).clamp(min=1)).mean()
 
 
 def _cells_of(pixels: int, stride: int, cells: int) -> Int64[np.ndarray, " p"]:

@@ -26,7 +26,7 @@ from torchvision.ops import Conv2dNormActivation
 
 from maskwright.backbones import Norm, norm_layer
 from maskwright.mask_heads.class_map import ClassMapHead
-from maskwright.ops import Fraction, PositiveCount, Setting
+from maskwright.ops import Fraction, MaskLoss, PositiveCount, Setting, parse_mask_loss
 from maskwright.structures import Features
 
 __all__ = ["ASPP", "DeepLab"]
@@ -58,6 +58,10 @@ class DeepLab(ClassMapHead):
                 pictures in a training batch, for ASPP's mean of the picture.
             dropout: Part of ASPP's channels left out in training.
             crop_size: Cells per side of the masks cut out of the map.
+            mask_loss: What the map learns with: "cross_entropy", "focal", "dice", "lovasz",
+                "boundary", or a sum such as "cross_entropy+0.5*dice".
+            mask_points: Learn from at most so many cells of a picture, most of them where the map
+                is least sure; all where None.
         """
 
         kind: Literal["deeplab"] = "deeplab"
@@ -70,6 +74,8 @@ class DeepLab(ClassMapHead):
         norm: Norm | None = "group"
         dropout: Fraction = 0.1
         crop_size: PositiveCount = 56
+        mask_loss: MaskLoss = "cross_entropy"
+        mask_points: PositiveCount | None = None
 
         @classmethod
         def for_setting(cls, setting: Setting) -> Self:
@@ -93,6 +99,8 @@ class DeepLab(ClassMapHead):
         super().__init__()
         self.config = config
         self.num_classes = num_classes
+        parse_mask_loss(config.mask_loss)  # which checks it
+        self.mask_loss, self.mask_points = config.mask_loss, config.mask_points
         self.crop_size = config.crop_size
         norm = None if config.norm is None else norm_layer(config.norm)
         self.stride = _nearest(channels, config.stride)

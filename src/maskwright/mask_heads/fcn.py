@@ -24,7 +24,7 @@ from torchvision.ops import Conv2dNormActivation
 from maskwright.backbones import Norm, norm_layer
 from maskwright.errors import ConfigError
 from maskwright.mask_heads.class_map import ClassMapHead
-from maskwright.ops import Fraction, PositiveCount, Setting
+from maskwright.ops import Fraction, MaskLoss, PositiveCount, Setting, parse_mask_loss
 from maskwright.structures import Features
 
 __all__ = ["FCN"]
@@ -53,6 +53,10 @@ class FCN(ClassMapHead):
             norm: Normalisation of that convolution; None for a bias instead.
             dropout: Part of its channels left out in training.
             crop_size: Cells per side of the masks cut out of the map.
+            mask_loss: What the map learns with: "cross_entropy", "focal", "dice", "lovasz",
+                "boundary", or a sum such as "cross_entropy+0.5*dice".
+            mask_points: Learn from at most so many cells of a picture, most of them where the map
+                is least sure; all where None.
         """
 
         kind: Literal["fcn"] = "fcn"
@@ -61,6 +65,8 @@ class FCN(ClassMapHead):
         norm: Norm | None = "group"
         dropout: Fraction = 0.1
         crop_size: PositiveCount = 56
+        mask_loss: MaskLoss = "cross_entropy"
+        mask_points: PositiveCount | None = None
 
         @classmethod
         def for_setting(cls, setting: Setting) -> Self:
@@ -81,6 +87,8 @@ class FCN(ClassMapHead):
             )
         self.config = config
         self.num_classes = num_classes
+        parse_mask_loss(config.mask_loss)  # which checks it
+        self.mask_loss, self.mask_points = config.mask_loss, config.mask_points
         self.map_stride, self.crop_size = strides[0], config.crop_size
         norm = None if config.norm is None else norm_layer(config.norm)
         hidden = config.hidden_channels

@@ -19,16 +19,22 @@ from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation
 
 from maskwright.backbones import Norm, norm_layer
+from maskwright.mask_heads.crop_losses import (
+    crop_mask_losses,
+    no_mask_losses,
+    point_mask_losses,
+)
 from maskwright.mask_heads.mask_head import MaskHead
-from maskwright.mask_heads.mask_targets import crop_targets, spread_rois
+from maskwright.mask_heads.mask_targets import spread_rois
 from maskwright.ops import (
+    MaskLoss,
     PoolMethod,
     PositiveCount,
     Setting,
-    mean_over_pictures,
+    parse_mask_loss,
     pool_rois,
     pooled_levels,
-    zero_with_gradient,
+    sample_crops,
 )
 from maskwright.structures import Features, Instances, Losses, Rois
 
@@ -61,6 +67,10 @@ class MaskRCNNHead(MaskHead):
             deconv_channels: Channels of the doubled map.
             class_agnostic: One mask for all classes instead of one per class.
             rois_per_image: Learn from at most so many RoIs of a picture; all where None.
+            mask_loss: What masks learn with: "cross_entropy", "focal", "dice", "lovasz",
+                "boundary", or a sum such as "dice+cross_entropy".
+            mask_points: Learn at so many points of a RoI, most of them where its mask is least
+                sure, against the pixels there (PointRend); in all cells where None.
         """
 
         kind: Literal["mask_rcnn"] = "mask_rcnn"
@@ -73,6 +83,8 @@ class MaskRCNNHead(MaskHead):
         deconv_channels: PositiveCount = 256
         class_agnostic: bool = False
         rois_per_image: PositiveCount | None = None
+        mask_loss: MaskLoss = "cross_entropy"
+        mask_points: PositiveCount | None = None
 
         @classmethod
         def for_setting(cls, setting: Setting) -> Self:
@@ -91,6 +103,7 @@ class MaskRCNNHead(MaskHead):
     ) -> None:
         super().__init__()
         self.config = config
+        parse_mask_loss(config.mask_loss)  # which checks it
         self.strides = pooled_levels(channels, config.strides)
         width = channels[self.strides[0]]
         norm = None if config.norm is None else norm_layer(config.norm)
@@ -140,21 +153,28 @@ class MaskRCNNHead(MaskHead):
     def loss(
         self, features: Features, rois: Sequence[Rois], targets: Sequence[Instances]
     ) -> Losses:
-        """Return `mask`: binary cross-entropy of each RoI's own class, mean over its pixels."""
+        """Return `mask`: by default binary cross-entropy, mean over the pixels of each RoI.
+
+        Of each RoI's own class. Several losses have names of their own, such as `mask_dice`.
+        """
         rois = [spread_rois(each, self.config.rois_per_image) for each in rois]
-        counts = [len(each) for each in rois]
-        if not sum(counts):
-            return {"mask": zero_with_gradient(self)}
+        if not sum(len(each) for each in rois):
+            return no_mask_losses(self, self.config.mask_loss)
         logits = self(features, [each.boxes for each in rois], [each.labels for each in rois])
         shift = 0.5 if self.config.pool == "align_half_pixel" else 0.0
-        truth = torch.cat(
-            [
-                crop_targets(target, roi, logits.shape[-1], shift=shift)
-                for roi, target in zip(rois, targets, strict=True)
-            ]
+        if self.config.mask_points is None:
+            return crop_mask_losses(
+                logits, rois, targets, mask_loss=self.config.mask_loss, shift=shift
+            )
+        return point_mask_losses(
+            lambda points: sample_crops(logits, points),
+            rois,
+            targets,
+            mask_loss=self.config.mask_loss,
+            num_points=self.config.mask_points,
+            size=logits.shape[-1],
+            shift=shift,
         )
-        loss = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
-        return {"mask": mean_over_pictures(loss.mean(dim=(1, 2)), counts)}
 
     def crops(
         self, features: Features, detections: Sequence[Instances]

@@ -23,16 +23,21 @@ from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation
 
 from maskwright.backbones import Norm, norm_layer
+from maskwright.mask_heads.crop_losses import (
+    crop_mask_losses,
+    no_mask_losses,
+    point_mask_losses,
+)
 from maskwright.mask_heads.map_crops import crop_maps
 from maskwright.mask_heads.mask_head import MaskHead
-from maskwright.mask_heads.mask_targets import crop_targets, spread_rois
+from maskwright.mask_heads.mask_targets import spread_rois
 from maskwright.ops import (
+    MaskLoss,
     PositiveCount,
     Setting,
-    mean_over_pictures,
+    parse_mask_loss,
     pool_rois,
     pooled_levels,
-    zero_with_gradient,
 )
 from maskwright.structures import Dense, Features, Instances, Losses, Rois
 
@@ -69,6 +74,10 @@ class Prototypes(MaskHead):
             hidden_channels: Width of the layer between those features and the coefficients.
             crop_size: Cells per side of the masks.
             rois_per_image: Learn from at most so many RoIs of a picture; all where None.
+            mask_loss: What masks learn with: "cross_entropy", "focal", "dice", "lovasz",
+                "boundary", or a sum such as "dice+cross_entropy".
+            mask_points: Learn at so many points of a RoI, most of them where its mask is least
+                sure, against the pixels there (PointRend); in all cells where None.
         """
 
         kind: Literal["prototypes"] = "prototypes"
@@ -81,6 +90,8 @@ class Prototypes(MaskHead):
         hidden_channels: PositiveCount = 256
         crop_size: PositiveCount = 56
         rois_per_image: PositiveCount | None = 100
+        mask_loss: MaskLoss = "cross_entropy"
+        mask_points: PositiveCount | None = None
 
         @classmethod
         def for_setting(cls, setting: Setting) -> Self:
@@ -102,6 +113,7 @@ class Prototypes(MaskHead):
         super().__init__()
         del num_classes
         self.config = config
+        parse_mask_loss(config.mask_loss)  # which checks it
         self.strides = pooled_levels(channels, config.strides)
         self.map_stride = self.strides[0]
         pooled = channels[self.map_stride]
@@ -147,6 +159,16 @@ class Prototypes(MaskHead):
         features: Features,
         boxes: Sequence[Float[Tensor, "_ 4"]],
     ) -> Float[Tensor, "n s s"]:
+        mixed = self._coefficients(features, boxes)
+        logits = [
+            mix_prototypes(maps, mix, box, stride=self.map_stride, size=self.config.crop_size)
+            for maps, mix, box in zip(prototypes, mixed, boxes, strict=True)
+        ]
+        return torch.cat(logits)
+
+    def _coefficients(
+        self, features: Features, boxes: Sequence[Float[Tensor, "_ 4"]]
+    ) -> Sequence[Float[Tensor, "_ p"]]:
         pooled = pool_rois(
             {stride: features[stride] for stride in self.strides},
             boxes,
@@ -154,31 +176,59 @@ class Prototypes(MaskHead):
             sampling_ratio=self.config.sampling_ratio,
             method="align_half_pixel",
         )  # (n, c, pool_size, pool_size)
-        coefficients = self.coefficients(pooled)  # (n, p)
-        mixed = torch.split(coefficients, [len(each) for each in boxes])
-        logits = [
-            mix_prototypes(maps, mix, box, stride=self.map_stride, size=self.config.crop_size)
-            for maps, mix, box in zip(prototypes, mixed, boxes, strict=True)
-        ]
-        return torch.cat(logits)
+        coefficients: Tensor = self.coefficients(pooled)  # (n, p)
+        return torch.split(coefficients, [len(each) for each in boxes])
 
     def loss(
         self, features: Features, rois: Sequence[Rois], targets: Sequence[Instances]
     ) -> Losses:
-        """Return `mask`: binary cross-entropy, mean over each RoI's crop, then over RoIs."""
-        rois = [spread_rois(each, self.config.rois_per_image) for each in rois]
-        counts = [len(each) for each in rois]
-        if not sum(counts):
-            return {"mask": zero_with_gradient(self)}
-        logits = self(features, [each.boxes for each in rois])
-        truth = torch.cat(
+        """Return `mask`: by default binary cross-entropy, mean over each RoI's crop.
+
+        Then over RoIs. Several losses have names of their own, such as `mask_dice`.
+        """
+        config = self.config
+        rois = [spread_rois(each, config.rois_per_image) for each in rois]
+        if not sum(len(each) for each in rois):
+            return no_mask_losses(self, config.mask_loss)
+        boxes = [each.boxes for each in rois]
+        if config.mask_points is None:
+            logits = self(features, boxes)
+            return crop_mask_losses(
+                logits, rois, targets, mask_loss=config.mask_loss, shift=_HALF_PIXEL
+            )
+        prototypes = self.prototypes(features[self.map_stride])
+        coefficients = self._coefficients(features, boxes)
+        return point_mask_losses(
+            lambda points: self._mix_at(prototypes, coefficients, boxes, points),
+            rois,
+            targets,
+            mask_loss=config.mask_loss,
+            num_points=config.mask_points,
+            size=config.crop_size,
+            shift=_HALF_PIXEL,
+        )
+
+    def _mix_at(
+        self,
+        prototypes: Float[Tensor, "b p gh gw"],
+        coefficients: Sequence[Float[Tensor, "_ p"]],
+        boxes: Sequence[Float[Tensor, "_ 4"]],
+        points: Float[Tensor, "n m 2"],
+    ) -> Float[Tensor, "n m"]:
+        """Return the mask logits at points of each box, without a map per box."""
+        parts = zip(
+            prototypes,
+            coefficients,
+            boxes,
+            torch.split(points, [len(each) for each in boxes]),
+            strict=True,
+        )
+        return torch.cat(
             [
-                crop_targets(target, roi, logits.shape[-1], shift=_HALF_PIXEL)
-                for roi, target in zip(rois, targets, strict=True)
+                mix_prototypes_at(maps, mix, box, place, stride=self.map_stride)
+                for maps, mix, box, place in parts
             ]
         )
-        loss = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
-        return {"mask": mean_over_pictures(loss.mean(dim=(1, 2)), counts)}
 
     def crops(
         self, features: Features, detections: Sequence[Instances]
@@ -210,3 +260,30 @@ def mix_prototypes(
     maps = torch.einsum("np,phw->nhw", coefficients, prototypes)  # (n, gh, gw)
     owners = torch.arange(len(boxes), device=boxes.device)
     return crop_maps(maps, owners, boxes, stride=stride, size=size)
+
+
+def mix_prototypes_at(
+    prototypes: Float[Tensor, "p gh gw"],
+    coefficients: Float[Tensor, "n p"],
+    boxes: Float[Tensor, "n 4"],
+    points: Float[Tensor, "n m 2"],
+    *,
+    stride: int,
+) -> Float[Tensor, "n m"]:
+    """Return each box's mixture of the prototypes at points (x, y) in [0, 1] of the box.
+
+    >>> halves = torch.zeros(2, 1, 4)
+    >>> halves[0, :, :2], halves[1, :, 2:] = 1.0, 1.0
+    >>> mix_prototypes_at(halves, torch.tensor([[5.0, -5.0]]), torch.tensor([[0.0, 0, 4, 1]]),
+    ...                   torch.tensor([[[0.25, 0.5], [0.5, 0.5]]]), stride=1)
+    tensor([[5., 0.]])
+    """
+    height, width = prototypes.shape[-2:]
+    corner, size = boxes[:, None, :2], boxes[:, None, 2:] - boxes[:, None, :2]
+    pixels = corner + points * size  # (n, m, 2)
+    grid = 2.0 * pixels / (stride * pixels.new_tensor([width, height])) - 1.0
+    # single precision, as `crop_maps`
+    seen = F.grid_sample(
+        prototypes.float()[None], grid.float()[None], padding_mode="border", align_corners=False
+    )[0]  # (p, n, m)
+    return torch.einsum("np,pnm->nm", coefficients.float(), seen)

@@ -5,7 +5,7 @@ Shapes: b pictures, (h, w) of one picture, (H, W) of the padded batch, n objects
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -18,7 +18,7 @@ from maskwright.backbones import FPN, BackboneConfig, ResNet
 from maskwright.data import PixelFormat
 from maskwright.detectors import DetectorConfig, FasterRCNN
 from maskwright.errors import ConfigError, DataError
-from maskwright.mask_heads import ClassMapHead, MaskHeadConfig, MaskRCNNHead
+from maskwright.mask_heads import ClassMapHead, MaskHeadConfig, MaskRCNNHead, Refined
 from maskwright.masks import Masks
 from maskwright.model.class_maps import class_maps_of
 from maskwright.model.config import config_from_dict, config_to_dict
@@ -31,10 +31,10 @@ from maskwright.model.picture_batches import (
     prepare_pixels,
 )
 from maskwright.ops import PositiveCount, scale_boxes
-from maskwright.structures import Batch, Dense, Features, Instances, Losses, Size
+from maskwright.structures import PIXELS, Batch, Dense, Features, Instances, Losses, Size
 from maskwright.transforms import resized_size
 
-__all__ = ["InstanceSegmenter", "in_original_frame"]
+__all__ = ["InstanceSegmenter", "in_original_frame", "mask_head_channels"]
 
 
 class InstanceSegmenter(nn.Module):
@@ -127,6 +127,7 @@ class InstanceSegmenter(nn.Module):
                 "of 8 bits: train it with pictures='rgb' (--pictures rgb), or take another detector"
             )
         head = self.config.mask_head
+        channels = mask_head_channels(self.config, channels)
         self.mask_head = None if head is None else head.build(channels, len(class_names))
         mean, std = prepare_pixels(self.backbone, self.config.pixels)
         self.register_buffer("pixel_mean", mean, persistent=False)
@@ -204,8 +205,11 @@ class InstanceSegmenter(nn.Module):
 
     def features(self, batch: Batch) -> Features:
         """Return the maps that detector and mask head read."""
-        features: Features = self.backbone(normalise_pixels(batch, self.pixel_mean, self.pixel_std))
-        return features if self.neck is None else self.neck(features)
+        pixels = normalise_pixels(batch, self.pixel_mean, self.pixel_std)
+        features: Features = self.backbone(pixels)
+        if self.neck is not None:
+            features = self.neck(features)
+        return features | {PIXELS: pixels} if isinstance(self.mask_head, Refined) else features
 
     def dense(self, features: Features, padded_size: Size) -> Dense:
         """Return all that detector and mask head say of every place of pictures of that size."""
@@ -257,6 +261,20 @@ class InstanceSegmenter(nn.Module):
         return config.fixed_size or resized_size(
             size, short_side=config.short_side, long_side=config.long_side
         )
+
+
+def mask_head_channels(
+    config: InstanceSegmenter.Config, channels: Mapping[int, int]
+) -> dict[int, int]:
+    """Return the channels that the mask head is built for: the levels', and pixels if it reads any.
+
+    Args:
+        config: Of the model.
+        channels: Stride -> channels of the features.
+    """
+    if not isinstance(config.mask_head, Refined.Config):
+        return dict(channels)
+    return {PIXELS: 3 if config.pixels is None else config.pixels.channels, **channels}
 
 
 def in_original_frame(

@@ -19,6 +19,7 @@ from maskwright.inference.peak_memory import peak_memory
 from maskwright.model import InstanceSegmenter
 from maskwright.recipes.augmenting import override_recipe
 from maskwright.recipes.choose import choose_recipe, data_facts
+from maskwright.recipes.class_counts import with_class_counts
 from maskwright.recipes.comparison_folder import fingerprint
 from maskwright.recipes.contestants import Contestant
 from maskwright.recipes.costs import count_gflops, count_parameters
@@ -101,7 +102,7 @@ def check_contestant(one: Contestant, parts: Parts, options: CommonOptions) -> N
         seed=options.seed,
         has_gpu=options.device != "cpu",
     )
-    recipe = override_recipe(recipe, options.overrides)
+    recipe = with_class_counts(override_recipe(recipe, options.overrides), parts.train)
     recipe.model.build(parts.train.class_names)
 
 

@@ -28,6 +28,7 @@ from maskwright.model import config_from_dict, config_to_dict
 from maskwright.recipes.announcement import announce
 from maskwright.recipes.augmenting import override_recipe
 from maskwright.recipes.choose import choose_recipe, data_facts
+from maskwright.recipes.class_counts import with_class_counts
 from maskwright.recipes.recipe import Preset, Recipe, TaskName
 from maskwright.recipes.run import Parts, TrainedRun, run_recipe
 from maskwright.training import Processes, RunFolder, join_processes, num_restarts
@@ -133,7 +134,8 @@ def train(
             has_gpu=chosen_device.type != "cpu",
             processes=processes.count,
         )
-        recipe = processes.agree(override_recipe(recipe, overrides, augment=augment))
+        recipe = with_class_counts(override_recipe(recipe, overrides, augment=augment), parts.train)
+        recipe = processes.agree(recipe)
         return train_recipe(
             recipe,
             source,

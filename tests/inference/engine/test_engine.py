@@ -20,7 +20,7 @@ from maskwright.errors import ConfigError, MaskwrightError
 from maskwright.inference import Predictor, Runtime, SemanticRuntime
 from maskwright.inference.engine import Engine, SemanticEngine
 from maskwright.inference.engine.layers import FusedConv2d, fused_kernels_exist
-from maskwright.mask_heads import FCN, DeepLab, MaskRCNNHead, Prototypes
+from maskwright.mask_heads import FCN, DeepLab, MaskRCNNHead, Prototypes, Refined
 from maskwright.model import InstanceSegmenter, SemanticSegmenter
 
 _SEARCH = PictureSearch.Config(max_proposals=40, longest_side=100)
@@ -46,6 +46,13 @@ HEADS = {
         aspp_channels=16, low_level_channels=8, head_channels=(16,), norm="batch"
     ),
     "prototypes": Prototypes.Config(conv_channels=(16,), hidden_channels=24),
+    "refined": Refined.Config(
+        coarse=MaskRCNNHead.Config(conv_channels=(24,), deconv_channels=16),
+        size=24,
+        detail_channels=8,
+        conv_channels=(16,),
+        norm="batch",
+    ),
     "none": None,
 }
 BACKBONES = {

@@ -9,6 +9,7 @@ runtimes share: non-maximum suppression, RoI pooling, pasting of masks. What is 
     crops       warped crops of pixels -> their features (R-CNN)
     masks       pooled features and labels -> mask logits (Mask R-CNN)
     mixing      pooled features -> coefficients of the prototypes
+    refining    masks, pixels and detail of boxes -> corrections of the masks (Refined)
 
 Shapes: b pictures, (H, W) of the padded batch, n boxes, c channels, s pooled side, k classes.
 Feature maps and pooled features have their channels last, as the shared RoI pooling wants them.
@@ -25,15 +26,16 @@ from torch import Tensor, nn
 
 from maskwright.detectors import RCNN, SSD, YOLO, Detector, FasterRCNN, FastRCNN
 from maskwright.errors import ConfigError
-from maskwright.mask_heads import ClassMapHead, MaskHead, MaskRCNNHead, Prototypes
+from maskwright.mask_heads import ClassMapHead, MaskHead, MaskRCNNHead, Prototypes, Refined
 from maskwright.model import InstanceSegmenter, Model, SemanticSegmenter
+from maskwright.structures import PIXELS
 
 __all__ = ["DENSE", "Graph", "graphs_of", "pooled_strides"]
 
 DENSE = "dense"
 
 _KNOWN_DETECTORS = (RCNN, SSD, YOLO, FasterRCNN, FastRCNN)
-_KNOWN_HEADS = (ClassMapHead, MaskRCNNHead, Prototypes)
+_KNOWN_HEADS = (ClassMapHead, MaskRCNNHead, Prototypes, Refined)
 
 _EXAMPLE_BOXES = 3
 """Boxes while a graph is traced: any number but 0 and 1, which are taken for constants."""
@@ -87,19 +89,32 @@ def graphs_of(model: Model) -> list[Graph]:
     elif isinstance(detector, RCNN):
         crops = torch.rand(_EXAMPLE_BOXES, 3, *[detector.network.warp_size] * 2)
         graphs.append(_of_boxes("crops", _Crops(detector.network), {"crops": crops}, ("features",)))
+    return graphs + _graphs_of_head(head, model)
+
+
+def _graphs_of_head(head: MaskHead | None, model: InstanceSegmenter) -> list[Graph]:
+    """Return what a mask head computes box by box."""
     if isinstance(head, MaskRCNNHead):
         inputs = _pooled(head, model) | {"labels": torch.zeros(_EXAMPLE_BOXES, dtype=torch.int64)}
-        graphs.append(_of_boxes("masks", _Masks(head), inputs, ("logits",)))
-    elif isinstance(head, Prototypes):
-        graphs.append(_of_boxes("mixing", _Mixing(head), _pooled(head, model), ("coefficients",)))
-    return graphs
+        return [_of_boxes("masks", _Masks(head), inputs, ("logits",))]
+    if isinstance(head, Prototypes):
+        return [_of_boxes("mixing", _Mixing(head), _pooled(head, model), ("coefficients",))]
+    if isinstance(head, Refined):
+        side = head.config.size
+        seen = {"pooled": torch.rand(_EXAMPLE_BOXES, side, side, head.in_channels)}
+        refining = _of_boxes("refining", _Refining(head), seen, ("change",))
+        return [*_graphs_of_head(head.coarse, model), refining]
+    return []
 
 
 def pooled_strides(detector: Detector, head: MaskHead | None) -> tuple[int, ...]:
-    """Return the strides of the levels that boxes are pooled from."""
+    """Return the strides of the levels that boxes are pooled from; 1 is the pixels."""
     found: set[int] = set()
     if isinstance(detector, FasterRCNN | FastRCNN):
         found |= set(detector.box_head.strides)
+    if isinstance(head, Refined):
+        found.add(PIXELS)
+        head = head.coarse
     if isinstance(head, MaskRCNNHead | Prototypes):
         found |= set(head.strides)
     return tuple(sorted(found))
@@ -120,6 +135,7 @@ class _Dense(nn.Module):
         features = model.backbone(pixels)
         if model.neck is not None:
             features = model.neck(features)
+        features = {PIXELS: pixels, **features}
         found = {f"features_{s}": features[s].permute(0, 2, 3, 1) for s in self.strides}
         found |= model.dense(features, (images.shape[-2], images.shape[-1]))
         self.names = tuple(found)
@@ -161,6 +177,15 @@ class _Mixing(nn.Module):
 
     def forward(self, pooled: Tensor) -> tuple[Tensor, ...]:
         return (self.coefficients(pooled.permute(0, 3, 1, 2)),)
+
+
+class _Refining(nn.Module):
+    def __init__(self, head: Refined) -> None:
+        super().__init__()
+        self.correction = head.correction
+
+    def forward(self, pooled: Tensor) -> tuple[Tensor, ...]:
+        return (self.correction(pooled.permute(0, 3, 1, 2)),)
 
 
 def _dense(model: Model, strides: tuple[int, ...]) -> Graph:
@@ -213,5 +238,5 @@ def _require_known(detector: Detector, head: MaskHead | None) -> None:
     if head is not None and not isinstance(head, _KNOWN_HEADS):
         raise ConfigError(
             f"the mask head {type(head).__name__} cannot be exported: nobody has said what of it "
-            "is a graph; there are mask_rcnn, fcn, deeplab and prototypes"
+            "is a graph; there are mask_rcnn, fcn, deeplab, prototypes and refined"
         )

@@ -22,6 +22,7 @@ _PURPOSES = {
     "crops": "features of boxes, from their warped pixels",
     "masks": "mask logits of boxes for their labels, from their pooled features",
     "mixing": "coefficients of the prototypes for boxes, from their pooled features",
+    "refining": "corrections of masks, from masks, pixels and detail resized to one size",
     "rest": "weights of the classifiers on R-CNN's features (safetensors)",
 }
 

@@ -23,11 +23,11 @@ from maskwright.errors import ConfigError
 from maskwright.inference.export.folder import ExportHeader, read_header
 from maskwright.inference.export.graphs import DENSE, pooled_strides
 from maskwright.inference.export.sessions import SESSIONS, GraphSession, open_session
-from maskwright.mask_heads import ClassMapHead, MaskRCNNHead, Prototypes
+from maskwright.mask_heads import ClassMapHead, MaskHead, MaskRCNNHead, Prototypes, Refined
 from maskwright.model import InstanceSegmenter, SemanticSegmenter
 from maskwright.model.class_maps import class_maps_of
 from maskwright.model.picture_batches import collate_pictures
-from maskwright.model.segmenter import in_original_frame
+from maskwright.model.segmenter import in_original_frame, mask_head_channels
 from maskwright.structures import Batch, Dense, Instances
 from maskwright.transforms import resized_size
 
@@ -118,13 +118,10 @@ class ExportedSegmenter(_Exported):
             self.detector.network = _GraphCropNetwork(self.detector.network, sessions["crops"])
         head = None
         if config.mask_head is not None:
-            head = config.mask_head.build(header.channels, count).eval()
+            channels = mask_head_channels(config, header.channels)
+            head = config.mask_head.build(channels, count).eval()
         self._strides = pooled_strides(self.detector, head)
-        if isinstance(head, MaskRCNNHead):
-            head = _GraphMaskRCNNHead(head, sessions["masks"])
-        elif isinstance(head, Prototypes):
-            head.coefficients = nn.Sequential(_GraphOfBoxes(sessions["mixing"], "coefficients"))
-        self.mask_head = head
+        self.mask_head = None if head is None else _on_graphs(head, sessions)
 
     @property
     def picture_side(self) -> int:
@@ -262,6 +259,18 @@ class _GraphBoxHead(BoxHead):
     def classify(self, pooled: Float[Tensor, "r c s s"]) -> tuple[Tensor, Tensor]:
         found = run_on_boxes(self.session, {"pooled": pooled.permute(0, 2, 3, 1)})
         return found["logits"], found["deltas"]
+
+
+def _on_graphs(head: MaskHead, sessions: Mapping[str, GraphSession]) -> MaskHead:
+    """Put graphs in the places of a mask head's layers on boxes."""
+    if isinstance(head, MaskRCNNHead):
+        return _GraphMaskRCNNHead(head, sessions["masks"])
+    if isinstance(head, Prototypes):
+        head.coefficients = nn.Sequential(_GraphOfBoxes(sessions["mixing"], "coefficients"))
+    elif isinstance(head, Refined):
+        head.coarse = _on_graphs(head.coarse, sessions)
+        head.correction = nn.Sequential(_GraphOfBoxes(sessions["refining"], "change"))
+    return head
 
 
 class _GraphMaskRCNNHead(MaskRCNNHead):
