@@ -12,6 +12,7 @@ from maskwright.recipes.error_folder import ErrorFolder, write_error_analysis
 from maskwright.recipes.explaining import Explanation, explain
 from maskwright.recipes.explanation_folder import write_explanation
 from maskwright.recipes.exporting import Exported, export_model
+from maskwright.recipes.overfitting import check_training
 from maskwright.recipes.paired_scoring import compare_paired
 from maskwright.recipes.parity import Parity
 from maskwright.recipes.recipe import PRESETS, Preset, Recipe, TaskName
@@ -24,8 +25,10 @@ from maskwright.recipes.robustness import (
 from maskwright.recipes.robustness_plots import write_robustness_files
 from maskwright.recipes.robustness_result import Robustness
 from maskwright.recipes.run import TrainedRun
+from maskwright.recipes.run_request import RunRequest
 from maskwright.recipes.scoring import predict_dataset, score_class_maps, score_model
-from maskwright.recipes.training_runs import resume, train
+from maskwright.recipes.training_check import TrainingCheck
+from maskwright.recipes.training_runs import resume, train, train_request
 
 __all__ = [
     "PRESETS",
@@ -43,9 +46,12 @@ __all__ = [
     "Recipe",
     "Robustness",
     "RobustnessOptions",
+    "RunRequest",
     "TaskName",
     "TrainedRun",
+    "TrainingCheck",
     "calibrate_model",
+    "check_training",
     "choose_recipe",
     "compare",
     "compare_paired",
@@ -67,6 +73,7 @@ __all__ = [
     "score_class_maps",
     "score_model",
     "train",
+    "train_request",
     "view_augmented",
     "write_check_page",
     "write_error_analysis",

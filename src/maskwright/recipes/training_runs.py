@@ -18,23 +18,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from maskwright.data import PictureRule, group_pictures, open_dataset, split_dataset
+from maskwright.data import PictureRule
 from maskwright.devices import choose_device
-from maskwright.errors import ConfigError, DataError, TrainingError
+from maskwright.errors import TrainingError
 from maskwright.files import write_json
 from maskwright.model import config_from_dict, config_to_dict
 from maskwright.recipes.announcement import announce
-from maskwright.recipes.augmenting import override_recipe
-from maskwright.recipes.choose import choose_recipe, data_facts
+from maskwright.recipes.opened_parts import open_parts
 from maskwright.recipes.recipe import Preset, Recipe, TaskName
 from maskwright.recipes.run import Parts, TrainedRun, run_recipe
+from maskwright.recipes.run_request import RunRequest
 from maskwright.training import Processes, RunFolder, join_processes, num_restarts
 from maskwright.transforms import Augmentation, Transform
 
-__all__ = ["TrainedRun", "open_parts", "resume", "train"]
-
-
-_FEWEST = 3
+__all__ = ["TrainedRun", "open_parts", "resume", "train", "train_request"]
 
 
 def train(
@@ -100,38 +97,44 @@ def train(
         ConfigError: An unknown or impossible option.
         TrainingError: The folder is not empty, or training went wrong (non-finite losses).
     """
-    if groups and validation is not None:
-        raise ConfigError("groups are for dividing the data, and validation pictures were given")
-    if seed < 0:
-        raise ConfigError(f"seed must be 0 or more, got {seed}")
+    request = RunRequest(
+        data=data,
+        validation=validation,
+        images=images,
+        groups=groups,
+        follow_links=follow_links,
+        task=task,
+        model=model,
+        backbone=backbone,
+        preset=preset,
+        weights=weights,
+        pictures=pictures,
+        num_steps=num_steps,
+        minutes=minutes,
+        seed=seed,
+        augment=augment,
+        overrides=overrides,
+    )
+    return train_request(request, out=out, transform=transform, device=device, quiet=quiet)
+
+
+def train_request(
+    request: RunRequest,
+    *,
+    out: str | Path,
+    transform: Transform | None = None,
+    device: str | None = None,
+    quiet: bool = False,
+) -> TrainedRun:
+    """Train as asked; the arguments and the errors are those of `train`."""
     if num_restarts() and (Path(out) / "state.safetensors").is_file():
         return resume(out, device=device, quiet=quiet)
-    source = {
-        "data": str(Path(data).resolve()),
-        "validation": None if validation is None else str(Path(validation).resolve()),
-        "images": None if images is None else str(Path(images).resolve()),
-        "seed": seed,
-        "groups": [groups] if isinstance(groups, str) else list(groups),
-        "follow_links": follow_links,
-    }
     chosen_device = choose_device(device)
     with join_processes(chosen_device) as processes:
+        source = request.source()
         parts = open_parts(source)
-        recipe = choose_recipe(
-            data_facts(parts.train),
-            pixels=parts.measure_pixels(pictures),
-            task=task,
-            model=model,
-            backbone=backbone,
-            preset=preset,
-            weights=weights,
-            num_steps=num_steps,
-            minutes=minutes,
-            seed=seed,
-            has_gpu=chosen_device.type != "cpu",
-            processes=processes.count,
-        )
-        recipe = processes.agree(override_recipe(recipe, overrides, augment=augment))
+        recipe = request.choose(parts, chosen_device, processes=processes.count)
+        recipe = processes.agree(recipe)
         if not quiet and processes.is_first:
             announce(parts, recipe)
         with _new_folder(out, processes) as folder:
@@ -224,34 +227,3 @@ def _name(transform: Transform | None) -> str | None:
     if transform is None:
         return None
     return getattr(transform, "__qualname__", type(transform).__qualname__)
-
-
-def open_parts(source: Mapping[str, Any]) -> Parts:
-    """Open the data of a run and divide it, always alike for the same source.
-
-    Args:
-        source: "data", "validation", "images", "seed" and, if there are any, "groups", each as
-            `train` takes it.
-
-    Raises:
-        DataError: The data cannot be read, or has too few pictures or groups to split; the
-            validation pictures have objects of classes that the others do not list.
-        ConfigError: A rule for groups that is not one.
-    """
-    follow_links = source.get("follow_links", False)
-    data = open_dataset(source["data"], images=source["images"], follow_links=follow_links)
-    if source["validation"] is not None:
-        # By name: the ids and the order of two files may differ.
-        validation = open_dataset(source["validation"], follow_links=follow_links).with_classes(
-            data.class_names, data.category_ids
-        )
-        return Parts(train=data, validation=validation, test=None)
-    if len(data) < _FEWEST:
-        raise DataError(
-            f"{source['data']} has {len(data)} pictures, and {_FEWEST} or more are needed to make "
-            "training, validation and test pictures of them: annotate more, or give validation"
-        )
-    rules = source.get("groups", ())  # runs from before there were groups do not state them
-    groups = group_pictures(data, rules, source=source["data"]) if rules else None
-    train_part, held_out, test = split_dataset(data, seed=source["seed"], groups=groups)
-    return Parts(train=train_part, validation=held_out, test=test)
