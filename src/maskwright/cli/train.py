@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from maskwright.errors import ConfigError
 
 if TYPE_CHECKING:
-    from maskwright.recipes import TrainedRun, TrainingCheck
+    from maskwright.recipes import CrossValidation, TrainedRun, TrainingCheck
 
 __all__ = ["parse_overrides", "train"]
 
@@ -38,6 +38,7 @@ def train(
     augment: str | None = None,
     seed: int = 0,
     device: str | None = None,
+    folds: int | None = None,
     sanity: Annotated[bool, Parameter(negative="")] = False,
     follow_links: Annotated[bool, Parameter(negative="")] = False,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
@@ -80,6 +81,9 @@ def train(
             light, focus and files), strong (few pictures), or none. By default a mild one.
         seed: Of split, weights, order and augmentation.
         device: cpu, cuda or mps. By default the best there is.
+        folds: Cross-validation: as many runs, each in a folder of its own in OUT and tested on the
+            pictures that the others hold; mean and interval are in OUT/folds.json and folds.md.
+            Called again, or with --resume OUT, finished folds are kept.
         sanity: First overfit one batch, for two minutes at most, and say whether the loss falls and
             the objects are found again. If not, nothing is trained and the exit code is 1.
             Without --out that is all.
@@ -92,6 +96,9 @@ def train(
     if resume is not None:
         if data is not None or out is not None:
             raise ConfigError("--resume RUN knows its data and folder: leave DATA and --out out")
+        if recipes.is_cross_validation(resume):
+            result = recipes.resume_cross_validation(resume, device=device, quiet=json_)
+            return _show_folds(result, as_json=json_)
         return _show(recipes.resume(resume, device=device, quiet=json_), as_json=json_)
     if data is None or (out is None and not sanity):
         raise ConfigError("train needs DATA and --out RUN (or --resume RUN)")
@@ -119,6 +126,9 @@ def train(
         if out is None or not check.passed:
             return 0 if check.passed else 1
     assert out is not None
+    if folds is not None:
+        result = recipes.cross_validate(request, out=out, folds=folds, device=device, quiet=json_)
+        return _show_folds(result, as_json=json_)
     run = recipes.train_request(request, out=out, device=device, quiet=json_)
     return _show(run, as_json=json_)
 
@@ -131,6 +141,18 @@ def _show_check(check: TrainingCheck, *, as_json: bool, quiet: bool) -> None:
         from rich.console import Console
 
         Console().print(check.to_table())
+
+
+def _show_folds(result: CrossValidation, *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"out": str(result.path), **result.as_dict()}))  # noqa: T201
+        return 0
+    from rich.console import Console
+
+    console = Console()
+    console.print(result.to_table())
+    console.print(f"Tables: {result.path / 'folds.md'}")
+    return 0
 
 
 def _show(run: TrainedRun, *, as_json: bool) -> int:

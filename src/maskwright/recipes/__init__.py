@@ -8,10 +8,16 @@ from maskwright.recipes.card import ModelCard, model_card, push_model, save_for_
 from maskwright.recipes.check_page import write_check_page
 from maskwright.recipes.choose import DataFacts, choose_recipe, data_facts, part_names
 from maskwright.recipes.comparison import ComparedModel, Comparison, compare
+from maskwright.recipes.cross_validation import (
+    cross_validate,
+    is_cross_validation,
+    resume_cross_validation,
+)
 from maskwright.recipes.error_folder import ErrorFolder, write_error_analysis
 from maskwright.recipes.explaining import Explanation, explain
 from maskwright.recipes.explanation_folder import write_explanation
 from maskwright.recipes.exporting import Exported, export_model
+from maskwright.recipes.fold_scores import CrossValidation
 from maskwright.recipes.overfitting import check_training
 from maskwright.recipes.paired_scoring import compare_paired
 from maskwright.recipes.parity import Parity
@@ -35,6 +41,7 @@ __all__ = [
     "Calibrated",
     "ComparedModel",
     "Comparison",
+    "CrossValidation",
     "DataFacts",
     "ErrorFolder",
     "EvaluationReport",
@@ -55,10 +62,12 @@ __all__ = [
     "choose_recipe",
     "compare",
     "compare_paired",
+    "cross_validate",
     "data_facts",
     "explain",
     "export_model",
     "fingerprint_of_model",
+    "is_cross_validation",
     "measure_robustness",
     "model_card",
     "override_recipe",
@@ -68,6 +77,7 @@ __all__ = [
     "report_model",
     "report_predictions",
     "resume",
+    "resume_cross_validation",
     "save_for_hub",
     "save_reliability_plot",
     "score_class_maps",
