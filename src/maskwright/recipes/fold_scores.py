@@ -154,7 +154,7 @@ class CrossValidation:
         return ["fold", "train", "test", "objects", *map(_SHOWN.__getitem__, self._shown)]
 
     def rows(self) -> list[list[str]]:
-        """Return the table's cells: a row per fold, then mean, deviation and ends of the interval, in %."""
+        """Return the cells in %: a row per fold, then mean, deviation, ends of the interval."""
         summary = self.summary()
         rows = []
         for fold in self.folds:
