@@ -35,12 +35,24 @@ def describe(recipe: Recipe) -> str:
     size = f"short side {model.short_side} pixels"
     if model.fixed_size is not None:
         size = "{} x {} pixels".format(*model.fixed_size)
+    frozen = _frozen(recipe)
     pixels = "" if model.pixels is None else f"; {model.pixels.describe()}"
     return (
         f"{_parts(model)} on "
         f"{backbone}{depth} (weights: {recipe.weights}), {size}, "
-        f"{recipe.batch_size} pictures a step, {' or '.join(length)}{pixels}"
+        f"{recipe.batch_size} pictures a step, {' or '.join(length)}{frozen}{pixels}"
     )
+
+
+def _frozen(recipe: Recipe) -> str:
+    freezing = recipe.freezing
+    if not freezing.freezes:
+        return ""
+    what = "backbone" if freezing.stages is None else f"first {freezing.stages} stages"
+    times = [f"{freezing.steps} steps"] if freezing.steps else []
+    times += [f"{freezing.share:.0%} of the run"] if freezing.share else []
+    thawing = ", thawing stage by stage" if freezing.gradual else ""
+    return f"; {what} frozen for {' and at least '.join(times)}{thawing}"
 
 
 def _parts(model: ModelConfig) -> str:

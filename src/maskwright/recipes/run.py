@@ -224,7 +224,7 @@ def _open_log(training: MovingParts) -> MetricsLog:
 
 
 def _steps(training: MovingParts, budget: Budget, stopwatch: Stopwatch) -> Iterator[StepReport]:
-    recipe = training.recipe
+    recipe, backbone = training.recipe, training.model.backbone
     shape = warmup_cosine if recipe.schedule == "cosine" else step_decay
     precision = (
         choose_precision(training.device) if recipe.precision == "auto" else recipe.precision
@@ -249,6 +249,9 @@ def _steps(training: MovingParts, budget: Budget, stopwatch: Stopwatch) -> Itera
         precision=precision,
         device=training.device,
         mean=None if processes.count == 1 else processes.mean,
+        before_step=recipe.freezing.build(
+            backbone.first_stages, backbone.num_stages, budget, stopwatch
+        ),
     )
 
 

@@ -6,6 +6,7 @@ from maskwright.training.backward import Backward, Forward, accumulate, total_lo
 from maskwright.training.display import StepDisplay, choose_display
 from maskwright.training.ema import EMA
 from maskwright.training.fit import Precision, StepReport, fit
+from maskwright.training.freezing import Freezing, FreezingConfig
 from maskwright.training.log_services import LogService, ServiceName, open_services
 from maskwright.training.logs import MetricsLog, report_values
 from maskwright.training.optimizer import OptimizerConfig, parameter_groups
@@ -34,6 +35,8 @@ __all__ = [
     "Backward",
     "Budget",
     "Forward",
+    "Freezing",
+    "FreezingConfig",
     "LogService",
     "MetricsLog",
     "OptimizerConfig",

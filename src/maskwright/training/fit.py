@@ -68,6 +68,7 @@ def fit(
     precision: Precision = "fp32",
     device: torch.device | str = "cpu",
     mean: Callable[[Tensor], Tensor] | None = None,
+    before_step: Callable[[int], None] | None = None,
 ) -> Iterator[StepReport]:
     """Train, yielding a report after each step; nothing happens between two steps.
 
@@ -92,6 +93,8 @@ def fit(
         device: Where the model is.
         mean: Of several processes, makes the losses of this one the mean over all of them
             (`Processes.mean`), so that all report, and refuse, the same numbers.
+        before_step: Told the steps done before each step, when the model is in training mode:
+            freezes parts of it (`Freezing`).
 
     Raises:
         TrainingError: A loss or a gradient is not finite (the message names the pictures; the
@@ -110,6 +113,8 @@ def fit(
         data_seconds = perf_counter() - started
         learning_rate = set_learning_rate(optimizer, schedule(step))
         model.train()
+        if before_step is not None:
+            before_step(step)
         optimizer.zero_grad(set_to_none=True)
         losses = _as_floats(backward(forward, batch), mean)
         _require_finite_losses(losses, batch, step)
