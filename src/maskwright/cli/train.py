@@ -38,6 +38,8 @@ def train(
     augment: str | None = None,
     seed: int = 0,
     device: str | None = None,
+    auto_batch: Annotated[bool, Parameter(negative="")] = False,
+    memory: float | None = None,
     folds: int | None = None,
     sanity: Annotated[bool, Parameter(negative="")] = False,
     follow_links: Annotated[bool, Parameter(negative="")] = False,
@@ -60,7 +62,8 @@ def train(
     Args:
         data: Annotated pictures of any known format (COCO, YOLO, LabelMe, ...), file or folder.
         out: The run folder to make.
-        resume: Go on with the run in this folder.
+        resume: Go on with the run in this folder. Other options, pictures or objects than it was
+            started with are refused, save --set num-workers=, pictures-at-once= and loggers=.
         val: Annotations of the validation pictures.
         images: Folder of the pictures, if it is not beside the annotations.
         groups: What the split keeps together, as for `data split`: field:NAME, name:PATTERN or
@@ -81,6 +84,10 @@ def train(
             light, focus and files), strong (few pictures), or none. By default a mild one.
         seed: Of split, weights, order and augmentation.
         device: cpu, cuda or mps. By default the best there is.
+        auto_batch: Before the run, measure steps, and take batches in pieces of as many pictures
+            as memory has room for.
+        memory: With --auto-batch: gigabytes that the process may hold. By default most of what is
+            free.
         folds: Cross-validation: as many runs, each in a folder of its own in OUT and tested on the
             pictures that the others hold; mean and interval are in OUT/folds.json and folds.md.
             Called again, or with --resume OUT, finished folds are kept.
@@ -96,10 +103,20 @@ def train(
     if resume is not None:
         if data is not None or out is not None:
             raise ConfigError("--resume RUN knows its data and folder: leave DATA and --out out")
+        unwanted: dict[str, object] = {"--val": val, "--images": images, "--groups": groups}
+        unwanted |= {"--model": model, "--backbone": backbone, "--preset": preset}
+        unwanted |= {"--weights": weights, "--augment": augment, "--folds": folds}
+        unwanted |= {"--sanity": sanity, "--auto-batch": auto_batch}
+        if given := [name for name, value in unwanted.items() if value]:
+            raise ConfigError(f"--resume RUN goes on as it was started: leave {given[0]} out")
+        lengths: dict[str, object] = {"num_steps": steps, "minutes": minutes, "seed": seed or None}
+        overrides = {name: value for name, value in lengths.items() if value is not None}
+        overrides |= parse_overrides(set_)
         if recipes.is_cross_validation(resume):
             result = recipes.resume_cross_validation(resume, device=device, quiet=json_)
             return _show_folds(result, as_json=json_)
-        return _show(recipes.resume(resume, device=device, quiet=json_), as_json=json_)
+        run = recipes.resume(resume, overrides=overrides, device=device, quiet=json_)
+        return _show(run, as_json=json_)
     if data is None or (out is None and not sanity):
         raise ConfigError("train needs DATA and --out RUN (or --resume RUN)")
     request = recipes.RunRequest(
@@ -119,6 +136,8 @@ def train(
         seed=seed,
         augment=augment,
         overrides=parse_overrides(set_),
+        auto_batch=auto_batch,
+        memory=memory,
     )
     if sanity:
         check = recipes.check_training(request, device=device, quiet=json_)

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from maskwright.data import Dataset
 from maskwright.model import ModelConfig, SemanticSegmenter
+from maskwright.recipes.auto_batch import AutoBatch
+from maskwright.recipes.data_notes import data_notes
 from maskwright.recipes.recipe import Recipe
 from maskwright.recipes.run import Parts
 
 __all__ = ["announce"]
 
 
-def announce(parts: Parts, recipe: Recipe) -> None:
-    """Print, to standard error, what the imports did, the parts of the data and the recipe."""
+def announce(parts: Parts, recipe: Recipe, measured: AutoBatch | None = None) -> None:
+    """Print, to standard error, what the imports did, the parts of the data and the recipe.
+
+    Args:
+        parts: The pictures.
+        recipe: What will be done.
+        measured: How the number of pictures at a time was found, if it was.
+    """
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -22,6 +30,10 @@ def announce(parts: Parts, recipe: Recipe) -> None:
     named = {"training": parts.train, "validation": parts.validation, "test": parts.test}
     counts = [f"{name} {_count(part)}" for name, part in named.items() if part is not None]
     console.print("; ".join(counts), highlight=False)
+    for note in data_notes(parts):
+        console.print(f"Note: {note}", highlight=False)
+    if measured is not None:
+        console.print(measured.to_table())
     console.print(describe(recipe), highlight=False)
 
 

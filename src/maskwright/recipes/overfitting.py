@@ -8,9 +8,7 @@ minute to find out here and hours to find out from a run.
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -21,7 +19,7 @@ import torch
 from maskwright.data import Dataset, Loader
 from maskwright.devices import choose_device
 from maskwright.errors import ConfigError, DataError, TrainingError
-from maskwright.recipes.moving_parts import MovingParts, Parts
+from maskwright.recipes.moving_parts import MovingParts, Parts, trial_parts
 from maskwright.recipes.opened_parts import open_parts
 from maskwright.recipes.overfit_hints import hints_of
 from maskwright.recipes.recipe import Recipe
@@ -30,8 +28,6 @@ from maskwright.recipes.run_request import RunRequest
 from maskwright.recipes.training_check import FALLEN, TrainingCheck
 from maskwright.structures import Batch
 from maskwright.training import (
-    Processes,
-    RunFolder,
     StepReport,
     choose_display,
     choose_precision,
@@ -165,22 +161,6 @@ def _load(pictures: Dataset, recipe: Recipe) -> Batch:
     return next(iter(loader))
 
 
-@contextmanager
-def _moving_parts(parts: Parts, recipe: Recipe, device: torch.device) -> Iterator[MovingParts]:
-    """Lend model and optimiser as a run starts with them, in a folder that goes afterwards."""
-    with tempfile.TemporaryDirectory(prefix="maskwright-check-") as folder:
-        training = MovingParts(
-            RunFolder.follow(folder),
-            replace(recipe, ema_decay=None),
-            parts.with_pixels(recipe.model.pixels),
-            device,
-            Processes(),
-            None,
-        )
-        training.start()
-        yield training
-
-
 def _overfit(
     parts: Parts,
     recipe: Recipe,
@@ -195,7 +175,7 @@ def _overfit(
     reports: list[StepReport] = []
     refound = None
     with (
-        _moving_parts(parts, recipe, device) as training,
+        trial_parts(parts, replace(recipe, ema_decay=None), device) as training,
         choose_display(num_steps=num_steps, quiet=quiet) as display,
     ):
         started = monotonic()
@@ -289,9 +269,10 @@ def _ratio_at(
     seconds: float,
 ) -> float:
     """Return to what share the loss comes at this learning rate; infinite where it breaks."""
-    changed = replace(recipe, optimizer=replace(recipe.optimizer, learning_rate=rate))
+    optimizer = replace(recipe.optimizer, learning_rate=rate)
+    changed = replace(recipe, optimizer=optimizer, ema_decay=None)
     reports: list[StepReport] = []
-    with _moving_parts(parts, changed, device) as training:
+    with trial_parts(parts, changed, device) as training:
         started = monotonic()
         try:
             for report in _steps(training, batch, max(2, num_steps)):

@@ -20,6 +20,7 @@ from maskwright.model import (
     save_checkpoint,
 )
 from maskwright.recipes.between_steps import Calendar, stop_between_steps
+from maskwright.recipes.broken_steps import advised
 from maskwright.recipes.curves import draw_curves
 from maskwright.recipes.moving_parts import MovingParts, Parts
 from maskwright.recipes.recipe import Recipe
@@ -151,7 +152,7 @@ def _train(training: MovingParts, *, quiet: bool) -> None:
         is_asked_to_stop = stack.enter_context(stop_between_steps())
         if advice is not None:
             display.message(advice)
-        for report in _steps(training, budget, stopwatch):
+        for report in advised(_steps(training, budget, stopwatch), training):
             spent = budget.progress(report.step, stopwatch.seconds)
             display.step(report, spent)
             if log is not None:

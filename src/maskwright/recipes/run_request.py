@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ import torch
 from maskwright.data import PictureRule
 from maskwright.errors import ConfigError
 from maskwright.recipes.augmenting import override_recipe
+from maskwright.recipes.auto_batch import AutoBatch, find_pictures_at_once, limit_in_bytes
 from maskwright.recipes.choose import choose_recipe, data_facts
 from maskwright.recipes.moving_parts import Parts
 from maskwright.recipes.recipe import Preset, Recipe, TaskName
+from maskwright.training import memory_meter, num_local_processes
 from maskwright.transforms import Augmentation
 
 __all__ = ["RunRequest"]
@@ -45,6 +47,8 @@ class RunRequest:
         seed: Of the split, weights, order and augmentation.
         augment: What training pictures go through.
         overrides: Options of the recipe by dotted name.
+        auto_batch: Take as many pictures at a time as memory has room for.
+        memory: Gigabytes (10^9 bytes) that the process may hold; None takes most of what is free.
 
     Raises:
         ConfigError: A negative seed, groups or folds beside validation pictures, or a fold that
@@ -68,6 +72,8 @@ class RunRequest:
     seed: int = 0
     augment: str | Augmentation | None = None
     overrides: Mapping[str, Any] | None = None
+    auto_batch: bool = False
+    memory: float | None = None
 
     def __post_init__(self) -> None:
         if self.groups and self.validation is not None:
@@ -117,3 +123,22 @@ class RunRequest:
             processes=processes,
         )
         return override_recipe(recipe, self.overrides, augment=self.augment)
+
+    def fit_to_memory(
+        self, recipe: Recipe, parts: Parts, device: torch.device, *, processes: int = 1
+    ) -> tuple[Recipe, AutoBatch | None]:
+        """Return the recipe with as many pictures at a time as fit, and what was measured.
+
+        Without `auto_batch` the recipe stays and nothing is measured.
+
+        Raises:
+            OutOfMemoryError: One picture alone does not fit.
+            ConfigError: A limit that is not one, or a device whose memory cannot be measured.
+        """
+        if not self.auto_batch:
+            return recipe, None
+        limit = limit_in_bytes(self.memory)
+        sharing = 1 if limit is not None else num_local_processes()
+        meter = memory_meter(device, limit, sharing)
+        measured = find_pictures_at_once(recipe, parts, device, meter, processes=processes)
+        return replace(recipe, pictures_at_once=measured.pictures_at_once), measured

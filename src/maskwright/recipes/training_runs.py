@@ -1,6 +1,7 @@
 """A training run from data to a scored model: `maskwright train`, of either task.
 
 RUN/config.json          the recipe and where the data came from
+RUN/started.json         options, every picture and its objects, versions: what resuming checks
 RUN/split.json           image ids of the training, validation and test pictures
 RUN/metrics.csv          losses by step and validation scores; RUN/curves.png draws them
 RUN/best.safetensors     the model with the best validation mask AP, or mIoU
@@ -14,6 +15,7 @@ RUN/scores.json          the best model's scores on validation and test pictures
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,11 +26,20 @@ from maskwright.errors import TrainingError
 from maskwright.files import write_json
 from maskwright.model import config_from_dict, config_to_dict
 from maskwright.recipes.announcement import announce
+from maskwright.recipes.augmenting import override_recipe
+from maskwright.recipes.data_notes import require_learnable
 from maskwright.recipes.opened_parts import open_parts
 from maskwright.recipes.recipe import Preset, Recipe, TaskName
 from maskwright.recipes.run import Parts, TrainedRun, run_recipe
+from maskwright.recipes.run_record import RunRecord, difference_table, make_record
 from maskwright.recipes.run_request import RunRequest
-from maskwright.training import Processes, RunFolder, join_processes, num_restarts
+from maskwright.training import (
+    Processes,
+    RunFolder,
+    is_first_process,
+    join_processes,
+    num_restarts,
+)
 from maskwright.transforms import Augmentation, Transform
 
 __all__ = ["TrainedRun", "open_parts", "resume", "train", "train_request"]
@@ -53,6 +64,8 @@ def train(
     augment: str | Augmentation | None = None,
     transform: Transform | None = None,
     overrides: Mapping[str, Any] | None = None,
+    auto_batch: bool = False,
+    memory: float | None = None,
     device: str | None = None,
     follow_links: bool = False,
     quiet: bool = False,
@@ -86,6 +99,10 @@ def train(
         transform: A transform of yours that every training picture goes through first, see
             docs/augmentation.md; `resume` must be given it again.
         overrides: Options of the recipe by dotted name, `{"model.short_side": 320}`.
+        auto_batch: Before the run, measure steps, and take batches in pieces of as many pictures
+            as memory has room for.
+        memory: With `auto_batch`: gigabytes that the process may hold; None takes most of what is
+            free.
         device: "cpu", "cuda", "mps"; None takes the best there is.
         follow_links: Follow links out of the data's folder, as for `open_dataset`.
         quiet: Show nothing; otherwise the import report, the recipe and the progress go to
@@ -96,6 +113,7 @@ def train(
             `validation` has objects of other classes.
         ConfigError: An unknown or impossible option.
         TrainingError: The folder is not empty, or training went wrong (non-finite losses).
+        OutOfMemoryError: A step needs more memory than there is; the message names what fits.
     """
     request = RunRequest(
         data=data,
@@ -114,6 +132,8 @@ def train(
         seed=seed,
         augment=augment,
         overrides=overrides,
+        auto_batch=auto_batch,
+        memory=memory,
     )
     return train_request(request, out=out, transform=transform, device=device, quiet=quiet)
 
@@ -133,15 +153,23 @@ def train_request(
     with join_processes(chosen_device) as processes:
         source = request.source()
         parts = open_parts(source)
+        require_learnable(parts)
         recipe = request.choose(parts, chosen_device, processes=processes.count)
+        measured = None
+        if processes.is_first:
+            recipe, measured = request.fit_to_memory(
+                recipe, parts, chosen_device, processes=processes.count
+            )
         recipe = processes.agree(recipe)
         if not quiet and processes.is_first:
-            announce(parts, recipe)
+            announce(parts, recipe, measured)
         with _new_folder(out, processes) as folder:
             try:
                 if processes.is_first:
-                    config = {"recipe": config_to_dict(recipe), "source": source}
-                    folder.write_config(config | {"transform": _name(transform)})
+                    config = _config(recipe, source, transform)
+                    folder.write_config(config)
+                    record = make_record(config, parts, chosen_device, processes.count)
+                    record.write(folder.path)
                     write_json(folder.path / "split.json", parts.image_ids())
                 return run_recipe(
                     folder,
@@ -163,6 +191,7 @@ def resume(
     run: str | Path,
     *,
     transform: Transform | None = None,
+    overrides: Mapping[str, Any] | None = None,
     device: str | None = None,
     quiet: bool = False,
 ) -> TrainedRun:
@@ -171,26 +200,37 @@ def resume(
     Args:
         run: The run folder.
         transform: The transform that the run was started with.
+        overrides: Options of the recipe by dotted name. `num_workers`, `pictures_at_once` and
+            `loggers` may differ from those of the run; others only say what is expected of it.
         device: As for `train`.
         quiet: Show nothing.
 
     Raises:
-        TrainingError: There is no run to resume, it is in use, its data has changed, or it was
-            started with another transform.
+        TrainingError: There is no run to resume, it is in use, or its options, transform,
+            pictures or objects are not those it was started with; the message shows each
+            difference.
     """
     chosen_device = choose_device(device)
     with join_processes(chosen_device) as processes, _old_folder(run, processes) as folder:
         config = folder.read_config()
         parts = open_parts(config["source"])
-        _require_same_pictures(folder, parts, config["source"]["data"])
+        recipe = override_recipe(config_from_dict(Recipe, config["recipe"]), overrides)
         if _name(transform) != config.get("transform"):
             raise TrainingError(
                 f"the run in {run} was started with transform={config.get('transform')}, not "
                 f"{_name(transform)}: resume(run, transform=...) with the same one"
             )
+        wanted = _config(recipe, config["source"], transform)
+        _require_unchanged(
+            folder, make_record(wanted, parts, chosen_device, processes.count), quiet=quiet
+        )
+        _require_same_pictures(folder, parts, config["source"]["data"])
+        processes.wait()  # the others have read what the first may now write anew
+        if processes.is_first and wanted["recipe"] != config["recipe"]:
+            folder.write_config(wanted)
         return run_recipe(
             folder,
-            config_from_dict(Recipe, config["recipe"]),
+            recipe,
             parts,
             chosen_device,
             processes=processes,
@@ -211,6 +251,33 @@ def _old_folder(run: str | Path, processes: Processes) -> RunFolder:
     folder = RunFolder.resume(run) if processes.is_first else None
     processes.wait()
     return folder or RunFolder.follow(run)
+
+
+def _config(
+    recipe: Recipe, source: Mapping[str, Any], transform: Transform | None
+) -> dict[str, Any]:
+    """What `config.json` holds."""
+    options = {"recipe": config_to_dict(recipe), "source": dict(source)}
+    return options | {"transform": _name(transform)}
+
+
+def _require_unchanged(folder: RunFolder, now: RunRecord, *, quiet: bool) -> None:
+    """Refuse to go on with other options or data; tell of other versions and machines."""
+    record = RunRecord.read(folder.path)
+    if record is None:  # a run from before there were records
+        return
+    if changes := record.changes(now):
+        raise TrainingError(
+            f"the run in {folder.path} was started with something else:\n"
+            f"{difference_table(changes)}\n"
+            "resume it as it was started (restore what has changed), or start a new run"
+        )
+    if not quiet and is_first_process() and (moves := record.moves(now)):
+        print(  # noqa: T201
+            "the run goes on, but not to the same bits as without the stop:\n"
+            f"{difference_table(moves)}",
+            file=sys.stderr,
+        )
 
 
 def _require_same_pictures(folder: RunFolder, parts: Parts, data: str) -> None:
