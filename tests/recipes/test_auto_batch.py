@@ -48,9 +48,10 @@ class _PixelMeter(MemoryMeter):
 
         def note(module: torch.nn.Module, inputs: tuple[object, ...]) -> None:
             images = inputs[0]
-            if isinstance(module, torch.nn.Conv2d) and isinstance(images, torch.Tensor):
-                if images.shape[1] == 3:
-                    seen.append(images.shape[0] * images.shape[-2] * images.shape[-1])
+            if not (isinstance(module, torch.nn.Conv2d) and isinstance(images, torch.Tensor)):
+                return
+            if images.shape[1] == 3:  # the first layer sees the batch itself
+                seen.append(images.shape[0] * images.shape[-2] * images.shape[-1])
 
         handle = torch.nn.modules.module.register_module_forward_pre_hook(note)
         try:
