@@ -23,6 +23,7 @@ def main() -> None:
         "change nothing here by hand. Ratios carry over to other machines better than times do.",
         "",
         *network_part(),
+        *step_part(),
         *convolutions_part(),
         *memory_part(),
         *masks_part(),
@@ -66,6 +67,47 @@ def network_part() -> list[str]:
         ]
     for found in measured["results"]:
         lines += ["", *stages_table(found)]
+    return [*lines, "", machine_line(measured["machine"]), ""]
+
+
+def step_part() -> list[str]:
+    """A training step of the reference Mask R-CNN, and where ours spend theirs."""
+    measured = read("step_speed")
+    if measured is None:
+        return []
+    size, batch = measured["size"], measured["batch_size"]
+    lines = [
+        f"## A training step: Mask R-CNN R50-FPN, {size} px, batch {batch}, fp32",
+        "",
+        "`python benchmarks/step_speed.py --json benchmarks/measured/step_speed.json`: the same "
+        "random weights, pictures, objects and samples on both sides, frozen batch norms, three "
+        "stages that learn, SGD. Each side is a process of its own; they take steps in turn, "
+        f"medians of {measured['rounds']}. The losses of the first step are "
+        f'{measured["first_losses_apart"]:.0e} apart at most. "Memory kept" is '
+        "`maskwright.keep_memory()`, which the command line does.",
+        "",
+        "| side | pictures per second | times as fast as torchvision | peak MiB |",
+        "|---|---|---|---|",
+    ]
+    reference = measured["sides"]["torchvision"]["seconds"]
+    lines += [
+        f"| {name} | {side['pictures_per_second']:.3f} | {reference / side['seconds']:.2f} | "
+        f"{side['peak_mib']} |"
+        for name, side in measured["sides"].items()
+    ]
+    lines += [
+        "",
+        "Milliseconds of our step by stage, through `fit` with a moving average and a loader "
+        "process that reads from the disk (those with a dash are parts of detector and mask "
+        "head):",
+        "",
+    ]
+    names = list(dict.fromkeys(name for each in measured["profiles"].values() for name in each))
+    lines += ["| model | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
+    lines += [
+        f"| {model} | " + " | ".join(f"{stages.get(name, 0):g}" for name in names) + " |"
+        for model, stages in measured["profiles"].items()
+    ]
     return [*lines, "", machine_line(measured["machine"]), ""]
 
 

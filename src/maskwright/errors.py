@@ -8,6 +8,7 @@
     ├── ConfigError        an unknown option or a value outside its range
     ├── CheckpointError    a model file is missing, damaged or of another version
     ├── TrainingError      a run cannot start, go on or be resumed
+    │   └── OutOfMemoryError  a step needs more memory than there is
     ├── EvaluationError    predictions and truth cannot be held against each other
     └── MissingExtraError  an optional part is needed and not installed (also an ImportError)
 
@@ -28,6 +29,7 @@ __all__ = [
     "MaskError",
     "MaskwrightError",
     "MissingExtraError",
+    "OutOfMemoryError",
     "ReducedDepthWarning",
     "TrainingError",
     "nearest_name",
@@ -68,6 +70,10 @@ class CheckpointError(MaskwrightError):
 
 class TrainingError(MaskwrightError):
     """A run cannot start, go on or be resumed."""
+
+
+class OutOfMemoryError(TrainingError):
+    """A step needs more memory than there is."""
 
 
 class EvaluationError(MaskwrightError):

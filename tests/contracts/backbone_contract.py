@@ -71,6 +71,16 @@ class BackboneContract:
         first_norm = next(name for name in before if name.endswith(("running_mean", "weight")))
         assert torch.equal(before[first_norm], backbone.state_dict()[first_norm])
 
+    def test_stages_follow_each_other_from_the_picture(self) -> None:
+        backbone = self.build()
+        known: set[int] = set()
+        for count in range(backbone.num_stages + 1):
+            stages = backbone.first_stages(count)
+            parameters = {id(p) for module in stages for p in module.parameters()}
+            assert known < parameters or count == 0 == len(parameters)
+            known = parameters
+        assert id(next(iter(backbone.parameters()))) in known
+
     @torch.no_grad()
     def test_group_norm_stands_where_batch_norm_was(self) -> None:
         backbone = self.build(norm="group")

@@ -61,3 +61,37 @@ def test_crowds_are_ignored_and_never_matched() -> None:
     only_crowd = replace(target, is_crowd=torch.tensor([True, True]))
     matched = match_targets(boxes, only_crowd, foreground=0.5, background=0.5, keep_best=True)
     assert matched.tolist() == [IGNORED, IGNORED, BACKGROUND, IGNORED]
+
+
+@pytest.mark.parametrize("keep_best", [False, True])
+@pytest.mark.parametrize(("num_targets", "num_boxes"), [(0, 50), (1, 0), (1, 1), (7, 500), (60, 3)])
+def test_matches_without_the_table_are_those_of_the_table_to_the_bit(
+    num_targets: int, num_boxes: int, keep_best: bool
+) -> None:
+    generator = torch.Generator().manual_seed(num_targets)
+
+    def random_boxes(count: int) -> torch.Tensor:
+        corners = torch.rand(count, 2, generator=generator) * 50
+        # whole pixels: equal overlaps and boxes without area are frequent
+        sides = torch.randint(0, 12, (count, 2), generator=generator)
+        return torch.cat((corners.round(), corners.round() + sides), dim=1)
+
+    boxes, true_boxes = random_boxes(num_boxes), random_boxes(num_targets)
+    true_boxes[::3] = true_boxes[:1].clone()  # twins
+    iou = pairwise_iou(true_boxes, boxes)
+    for foreground, background in ((0.7, 0.3), (0.5, 0.5), (0.01, 0.0)):
+        expected = match_by_iou(
+            iou, foreground=foreground, background=background, keep_best=keep_best
+        )
+        found = match_targets(
+            boxes,
+            Instances(
+                image_size=(80, 80),
+                boxes=true_boxes,
+                labels=torch.zeros(num_targets, dtype=torch.int64),
+            ),
+            foreground=foreground,
+            background=background,
+            keep_best=keep_best,
+        )
+        assert torch.equal(found, expected)

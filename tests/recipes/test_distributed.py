@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from maskwright.data import open_dataset
 from maskwright.inference import Predictor
@@ -28,6 +29,7 @@ _OPTIONS = {
     "model.backbone.norm": "group",  # batch norms would see half of a batch each
     "model.mask_head.dropout": 0.0,  # each process draws for itself
     "augmentation.scale": [1.0, 1.0],  # all of one size: padding reaches group norms
+    "freezing.steps": 2,  # what thaws later is averaged between the processes as well
     "batch_size": 4,
     "num_workers": 0,
     "evaluations": 1,
@@ -91,6 +93,11 @@ def test_two_processes_have_the_losses_of_one_with_the_whole_batch(
     expected = _losses(tmp_path / "alone")
     assert expected.shape[0] == 4
     np.testing.assert_allclose(_losses(shared), expected, rtol=1e-3, atol=1e-4)
+    weights = load_checkpoint(shared / "last.safetensors").state_dict()
+    for name, value in (
+        load_checkpoint(tmp_path / "alone" / "last.safetensors").state_dict().items()
+    ):
+        torch.testing.assert_close(weights[name], value, rtol=1e-3, atol=1e-4, msg=name)
 
 
 def test_the_shared_evaluation_has_the_numbers_of_one_process(shared: Path, discs: Path) -> None:

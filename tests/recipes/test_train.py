@@ -114,7 +114,8 @@ def test_a_run_stopped_by_a_signal_resumes_to_the_same_bytes(
     discs: Path, tmp_path: Path, augment: str | None
 ) -> None:
     # "strong" draws other pictures up to the third of six steps, and no longer then.
-    options = {"augment": augment, "overrides": _SMALL | {"augmentation.close_mixing": 0.5}}
+    later = {"augmentation.close_mixing": 0.5, "freezing.share": 0.5, "freezing.gradual": True}
+    options = {"augment": augment, "overrides": _SMALL | later}
     whole = _train(discs, tmp_path / "whole", 6, **options)
     metrics = tmp_path / "cut" / "metrics.csv"
 

@@ -127,7 +127,7 @@ class CSP(Backbone):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        self._frozen = [self.stem, *self.stages][: config.freeze_stages]
+        self._frozen = self.first_stages(config.freeze_stages)
         stop_gradients(self._frozen)
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> Features:
@@ -138,6 +138,10 @@ class CSP(Backbone):
             x = stage(x)
             features[stride] = x
         return features
+
+    def first_stages(self, count: int) -> list[nn.Module]:
+        """Return the stem and the blocks after it, up to `count` of the five."""
+        return [self.stem, *self.stages][:count]
 
     def train(self, mode: bool = True) -> CSP:
         """Set training or evaluation; frozen stages always stay in evaluation."""

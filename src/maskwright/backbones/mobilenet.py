@@ -101,8 +101,7 @@ class MobileNet(Backbone):
             self.extra = _extra_levels(widths[_COARSEST], norm)
         if config.pixels == "symmetric":
             self.pixel_mean = self.pixel_std = (127.5, 127.5, 127.5)
-        starts = [0] + [self._last[stride] + 1 for stride in sorted(self._last)]
-        self._frozen = [self.features[: starts[config.freeze_stages]]]
+        self._frozen = self.first_stages(config.freeze_stages)
         stop_gradients(self._frozen)
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> Features:
@@ -117,6 +116,11 @@ class MobileNet(Backbone):
             two = found[self._last[16] + 1], found[self._last[_COARSEST]]
             return dict(zip(self.channels, two, strict=True))
         return {stride: found[self._last[stride]] for stride in self.channels}
+
+    def first_stages(self, count: int) -> list[nn.Module]:
+        """Return the layers up to the `count`-th stride of the five from 2 to 32."""
+        starts = [0] + [self._last[stride] + 1 for stride in sorted(self._last)]
+        return [self.features[: starts[count]]]
 
     def train(self, mode: bool = True) -> MobileNet:
         """Set training or evaluation; frozen stages always stay in evaluation."""

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models import resnet18, resnet34, resnet50, resnet101
 
 from maskwright.backbones.backbone import Backbone
@@ -90,9 +90,7 @@ class ResNet(Backbone):
         self.channels = {
             stride: deepest // 8 * 2**stage for stage, stride in enumerate(self._strides)
         }
-        stages = [[self.conv1, self.bn1], [self.layer1], [self.layer2], [self.layer3]]
-        stages.append([self.layer4])
-        self._frozen = [part for stage in stages[: config.freeze_stages] for part in stage]
+        self._frozen = self.first_stages(config.freeze_stages)
         stop_gradients(self._frozen)
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> Features:
@@ -105,6 +103,12 @@ class ResNet(Backbone):
             x = stage(x)
             features[stride] = x
         return features
+
+    def first_stages(self, count: int) -> list[nn.Module]:
+        """Return the modules of the stem and of the blocks after it, up to `count` of the five."""
+        stages: list[list[nn.Module]] = [[self.conv1, self.bn1], [self.layer1], [self.layer2]]
+        stages += [[self.layer3], [self.layer4]]
+        return [part for stage in stages[:count] for part in stage]
 
     def train(self, mode: bool = True) -> ResNet:
         """Set training or evaluation; frozen stages always stay in evaluation."""

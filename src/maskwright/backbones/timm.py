@@ -78,7 +78,8 @@ class Timm(Backbone):
         }
         self._channels_last = str(getattr(self.network, "output_fmt", "NCHW")).endswith("NHWC")
         self.pixel_mean, self.pixel_std = _pixel_statistics(self.network)
-        self._frozen = self._first_stages(config.freeze_stages)
+        self.num_stages = len(known.module_name())
+        self._frozen = self.first_stages(config.freeze_stages)
         stop_gradients(self._frozen)
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> Features:
@@ -95,7 +96,8 @@ class Timm(Backbone):
         keep_in_eval(self._frozen)
         return self
 
-    def _first_stages(self, count: int) -> list[nn.Module]:
+    def first_stages(self, count: int) -> list[nn.Module]:
+        """Return the modules up to the `count`-th stage that timm names."""
         names = self.network.feature_info.module_name()
         if count > len(names):
             raise ConfigError(

@@ -98,9 +98,7 @@ class VGG(Backbone):
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
         if config.pixels == "caffe":
             self.pixel_mean, self.pixel_std = _CAFFE_MEAN, (1.0, 1.0, 1.0)
-        starts = [0, *self._ends]
-        end = starts[config.freeze_stages]
-        self._frozen = [self.features[:end]]
+        self._frozen = self.first_stages(config.freeze_stages)
         stop_gradients(self._frozen)
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> Features:
@@ -122,6 +120,10 @@ class VGG(Backbone):
             x = level(x)
             maps.append(x)
         return dict(zip(self.channels, maps, strict=True))
+
+    def first_stages(self, count: int) -> list[nn.Module]:
+        """Return the layers of the first `count` stages of the five, pooling left out."""
+        return [self.features[: [0, *self._ends][count]]]
 
     def train(self, mode: bool = True) -> VGG:
         """Set training or evaluation; frozen stages always stay in evaluation."""

@@ -53,6 +53,8 @@ Examples:
     maskwright train annotations.json --out runs/third --model.short-side 512
     maskwright train annotations.json --out runs/classes --task semantic --model deeplab
     maskwright train annotations.json --out runs/fourth --augment medical
+    maskwright train annotations.json --sanity
+    maskwright train annotations.json --out runs/five --folds 5
     maskwright train --resume runs/second
 
 DATA and --out are enough. Without --val the pictures are split 70/15/15 into training, validation

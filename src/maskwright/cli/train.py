@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from maskwright.errors import ConfigError
+
+if TYPE_CHECKING:
+    from maskwright.recipes import CrossValidation, TrainedRun, TrainingCheck
 
 __all__ = ["parse_overrides", "train"]
 
@@ -35,6 +38,10 @@ def train(
     augment: str | None = None,
     seed: int = 0,
     device: str | None = None,
+    auto_batch: Annotated[bool, Parameter(negative="")] = False,
+    memory: float | None = None,
+    folds: int | None = None,
+    sanity: Annotated[bool, Parameter(negative="")] = False,
     follow_links: Annotated[bool, Parameter(negative="")] = False,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
@@ -56,7 +63,8 @@ def train(
     Args:
         data: Annotated pictures of any known format (COCO, YOLO, LabelMe, ...), file or folder.
         out: The run folder to make.
-        resume: Go on with the run in this folder.
+        resume: Go on with the run in this folder. Other options, pictures or objects than it was
+            started with are refused, save --set num-workers=, pictures-at-once= and loggers=.
         val: Annotations of the validation pictures.
         images: Folder of the pictures, if it is not beside the annotations.
         groups: What the split keeps together, as for `data split`: field:NAME, name:PATTERN or
@@ -77,44 +85,102 @@ def train(
             light, focus and files), strong (few pictures), or none. By default a mild one.
         seed: Of split, weights, order and augmentation.
         device: cpu, cuda or mps. By default the best there is.
+        auto_batch: Before the run, measure steps, and take batches in pieces of as many pictures
+            as memory has room for.
+        memory: With --auto-batch: gigabytes that the process may hold. By default most of what is
+            free.
+        folds: Cross-validation: as many runs, each in a folder of its own in OUT and tested on the
+            pictures that the others hold; mean and interval are in OUT/folds.json and folds.md.
+            Called again, or with --resume OUT, finished folds are kept.
+        sanity: First overfit one batch, for two minutes at most, and say whether the loss falls and
+            the objects are found again. If not, nothing is trained and the exit code is 1.
+            Without --out that is all.
         follow_links: Follow symbolic links that lead out of the folder of the data.
         set_: Set an option of the recipe: name=value.
         json_: Print the scores as JSON, and nothing else.
     """
     from maskwright import recipes
-    from maskwright.training import is_first_process
 
     if resume is not None:
         if data is not None or out is not None:
             raise ConfigError("--resume RUN knows its data and folder: leave DATA and --out out")
-        run = recipes.resume(resume, device=device, quiet=json_)
-    else:
-        if data is None or out is None:
-            raise ConfigError("train needs DATA and --out RUN (or --resume RUN)")
-        run = recipes.train(
-            data,
-            out=out,
-            validation=val,
-            images=images,
-            groups=groups,
-            task=task,
-            model=model,
-            backbone=backbone,
-            preset=preset,
-            weights=weights,
-            pictures=pictures,
-            num_steps=steps,
-            minutes=minutes,
-            seed=seed,
-            augment=augment,
-            overrides=parse_overrides(set_),
-            device=device,
-            follow_links=follow_links,
-            quiet=json_,
-        )
+        unwanted: dict[str, object] = {"--val": val, "--images": images, "--groups": groups}
+        unwanted |= {"--model": model, "--backbone": backbone, "--preset": preset}
+        unwanted |= {"--weights": weights, "--augment": augment, "--folds": folds}
+        unwanted |= {"--sanity": sanity, "--auto-batch": auto_batch}
+        if given := [name for name, value in unwanted.items() if value]:
+            raise ConfigError(f"--resume RUN goes on as it was started: leave {given[0]} out")
+        lengths: dict[str, object] = {"num_steps": steps, "minutes": minutes, "seed": seed or None}
+        overrides = {name: value for name, value in lengths.items() if value is not None}
+        overrides |= parse_overrides(set_)
+        if recipes.is_cross_validation(resume):
+            result = recipes.resume_cross_validation(resume, device=device, quiet=json_)
+            return _show_folds(result, as_json=json_)
+        run = recipes.resume(resume, overrides=overrides, device=device, quiet=json_)
+        return _show(run, as_json=json_)
+    if data is None or (out is None and not sanity):
+        raise ConfigError("train needs DATA and --out RUN (or --resume RUN)")
+    request = recipes.RunRequest(
+        data=data,
+        validation=val,
+        images=images,
+        groups=groups,
+        follow_links=follow_links,
+        task=task,
+        model=model,
+        backbone=backbone,
+        preset=preset,
+        weights=weights,
+        pictures=pictures,
+        num_steps=steps,
+        minutes=minutes,
+        seed=seed,
+        augment=augment,
+        overrides=parse_overrides(set_),
+        auto_batch=auto_batch,
+        memory=memory,
+    )
+    if sanity:
+        check = recipes.check_training(request, device=device, quiet=json_)
+        _show_check(check, as_json=json_ and (out is None or not check.passed), quiet=json_)
+        if out is None or not check.passed:
+            return 0 if check.passed else 1
+    assert out is not None
+    if folds is not None:
+        result = recipes.cross_validate(request, out=out, folds=folds, device=device, quiet=json_)
+        return _show_folds(result, as_json=json_)
+    run = recipes.train_request(request, out=out, device=device, quiet=json_)
+    return _show(run, as_json=json_)
+
+
+def _show_check(check: TrainingCheck, *, as_json: bool, quiet: bool) -> None:
+    """Print the check; before a run with --json nothing, for the JSON is the run's."""
+    if as_json:
+        print(json.dumps(check.as_dict()))  # noqa: T201
+    elif not quiet:
+        from rich.console import Console
+
+        Console().print(check.to_table())
+
+
+def _show_folds(result: CrossValidation, *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"out": str(result.path), **result.as_dict()}))  # noqa: T201
+        return 0
+    from rich.console import Console
+
+    console = Console()
+    console.print(result.to_table())
+    console.print(f"Tables: {result.path / 'folds.md'}")
+    return 0
+
+
+def _show(run: TrainedRun, *, as_json: bool) -> int:
+    from maskwright.training import is_first_process
+
     if not is_first_process():
         return 0
-    if json_:
+    if as_json:
         scores = json.loads((run.path / "scores.json").read_text(encoding="utf-8"))
         print(json.dumps({"run": str(run.path), "steps": run.steps, **scores}))  # noqa: T201
         return 0

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from maskwright.ops.best_overlaps import best_overlaps
 from maskwright.ops.boxes import pairwise_coverage, pairwise_iou
 from maskwright.structures import Instances
 
@@ -76,12 +77,30 @@ def match_targets(
     """
     crowd = targets.is_crowd
     if crowd is None or not bool(crowd.any()):
-        iou = pairwise_iou(targets.boxes, boxes)
-        return match_by_iou(iou, foreground=foreground, background=background, keep_best=keep_best)
+        return _match_boxes(boxes, targets.boxes, foreground, background, keep_best)
     single = torch.where(~crowd)[0]
-    iou = pairwise_iou(targets.boxes[single], boxes)
-    matched = match_by_iou(iou, foreground=foreground, background=background, keep_best=keep_best)
+    matched = _match_boxes(boxes, targets.boxes[single], foreground, background, keep_best)
     if len(single):
         matched = torch.where(matched >= 0, single[matched.clamp(min=0)], matched)
     covered = (pairwise_coverage(boxes, targets.boxes[crowd]) >= _CROWD_COVERAGE).any(dim=1)
     return torch.where((matched == BACKGROUND) & covered, IGNORED, matched)
+
+
+def _match_boxes(
+    boxes: Tensor, true_boxes: Tensor, foreground: float, background: float, keep_best: bool
+) -> Int64[Tensor, " n"]:
+    """Return what `match_by_iou` does of these boxes; on the processor without the table."""
+    is_plain = all(
+        each.device.type == "cpu" and each.dtype == torch.float32 for each in (boxes, true_boxes)
+    )
+    if not is_plain or not len(true_boxes):
+        iou = pairwise_iou(true_boxes, boxes)
+        return match_by_iou(iou, foreground=foreground, background=background, keep_best=keep_best)
+    best_iou, best, is_nearest = map(
+        torch.from_numpy, best_overlaps(true_boxes.detach().numpy(), boxes.detach().numpy())
+    )
+    matched = torch.where(best_iou < background, BACKGROUND, IGNORED)
+    is_matched = best_iou >= foreground
+    if keep_best:
+        is_matched |= is_nearest
+    return torch.where(is_matched, best, matched)

@@ -9,10 +9,17 @@ from maskwright.recipes.check_page import write_check_page
 from maskwright.recipes.choose import DataFacts, choose_recipe, data_facts, part_names
 from maskwright.recipes.comparison import ComparedModel, Comparison, compare
 from maskwright.recipes.compression import Compression, compress, resume_compression
+from maskwright.recipes.cross_validation import (
+    cross_validate,
+    is_cross_validation,
+    resume_cross_validation,
+)
 from maskwright.recipes.error_folder import ErrorFolder, write_error_analysis
 from maskwright.recipes.explaining import Explanation, explain
 from maskwright.recipes.explanation_folder import write_explanation
 from maskwright.recipes.exporting import Exported, export_model
+from maskwright.recipes.fold_scores import CrossValidation
+from maskwright.recipes.overfitting import check_training
 from maskwright.recipes.paired_scoring import compare_paired
 from maskwright.recipes.parity import Parity
 from maskwright.recipes.recipe import PRESETS, Preset, Recipe, TaskName
@@ -25,8 +32,10 @@ from maskwright.recipes.robustness import (
 from maskwright.recipes.robustness_plots import write_robustness_files
 from maskwright.recipes.robustness_result import Robustness
 from maskwright.recipes.run import TrainedRun
+from maskwright.recipes.run_request import RunRequest
 from maskwright.recipes.scoring import predict_dataset, score_class_maps, score_model
-from maskwright.recipes.training_runs import resume, train
+from maskwright.recipes.training_check import TrainingCheck
+from maskwright.recipes.training_runs import resume, train, train_request
 
 __all__ = [
     "PRESETS",
@@ -34,6 +43,7 @@ __all__ = [
     "ComparedModel",
     "Comparison",
     "Compression",
+    "CrossValidation",
     "DataFacts",
     "ErrorFolder",
     "EvaluationReport",
@@ -45,17 +55,22 @@ __all__ = [
     "Recipe",
     "Robustness",
     "RobustnessOptions",
+    "RunRequest",
     "TaskName",
     "TrainedRun",
+    "TrainingCheck",
     "calibrate_model",
+    "check_training",
     "choose_recipe",
     "compare",
     "compare_paired",
     "compress",
+    "cross_validate",
     "data_facts",
     "explain",
     "export_model",
     "fingerprint_of_model",
+    "is_cross_validation",
     "measure_robustness",
     "model_card",
     "override_recipe",
@@ -66,11 +81,13 @@ __all__ = [
     "report_predictions",
     "resume",
     "resume_compression",
+    "resume_cross_validation",
     "save_for_hub",
     "save_reliability_plot",
     "score_class_maps",
     "score_model",
     "train",
+    "train_request",
     "view_augmented",
     "write_check_page",
     "write_error_analysis",

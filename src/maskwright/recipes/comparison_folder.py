@@ -21,15 +21,18 @@ __all__ = ["fingerprint", "open_comparison", "read_result"]
 
 
 @contextmanager
-def open_comparison(out: str | Path, config: Mapping[str, Any]) -> Iterator[Path]:
+def open_comparison(
+    out: str | Path, config: Mapping[str, Any], subject: str = "comparison"
+) -> Iterator[Path]:
     """Lend the folder, new or of a comparison with the same config, locked for this process.
 
     Args:
         out: The folder; made if it is not there.
         config: What must be the same for results to be comparable, as JSON knows it.
+        subject: What holds several runs together, for messages.
 
     Raises:
-        TrainingError: The folder holds something else, or a comparison of another config, whose
+        TrainingError: The folder holds something else, or was made with another config, whose
             differences the message shows, or is in use.
     """
     path = Path(out)
@@ -37,10 +40,10 @@ def open_comparison(out: str | Path, config: Mapping[str, Any]) -> Iterator[Path
         others = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
         if others:
             raise TrainingError(
-                f"{path} holds {others[0]!r} and is not of a comparison: choose another --out"
+                f"{path} holds {others[0]!r} and is not of a {subject}: choose another --out"
             )
     path.mkdir(parents=True, exist_ok=True)
-    with RunFolder(path, LockFile.acquire(path / ".lock", f"the comparison in {path}")) as folder:
+    with RunFolder(path, LockFile.acquire(path / ".lock", f"the {subject} in {path}")) as folder:
         if folder.config_path.is_file():
             folder.require_config(config)
         else:

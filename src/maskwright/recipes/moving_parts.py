@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ from maskwright.training import (
 )
 from maskwright.transforms import Transform
 
-__all__ = ["MovingParts", "Parts"]
+__all__ = ["MovingParts", "Parts", "trial_parts"]
 
 _BACKBONES = ("backbone.", "model.backbone.", "learner.backbone.", "learner.model.backbone.")
 """How the names of the backbone's parameters begin, in a model and in what teaches it."""
@@ -205,3 +206,22 @@ class MovingParts:
             ema=self.ema,
             processes=self.processes,
         )
+
+
+@contextmanager
+def trial_parts(parts: Parts, recipe: Recipe, device: torch.device) -> Iterator[MovingParts]:
+    """Lend model and optimiser as a run starts with them, in a folder that goes afterwards.
+
+    Seeds the global random states, as a run does.
+    """
+    with tempfile.TemporaryDirectory(prefix="maskwright-trial-") as folder:
+        training = MovingParts(
+            RunFolder.follow(folder),
+            recipe,
+            parts.with_pixels(recipe.model.pixels),
+            device,
+            Processes(),
+            None,
+        )
+        training.start()
+        yield training

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from maskwright.model import InstanceSegmenter, ModelConfig
 from maskwright.ops import Fraction, PositiveCount
-from maskwright.training import Distillation, OptimizerConfig, ServiceName
+from maskwright.training import Distillation, FreezingConfig, OptimizerConfig, ServiceName
 from maskwright.transforms import Augmentation
 
 __all__ = ["PRESETS", "Preset", "Recipe", "TaskName", "Weights"]
@@ -39,6 +39,7 @@ class Recipe:
         fake_int8: Learn, and be validated, with numbers rounded as int8 graphs round them.
         augmentation: What is done to training pictures.
         optimizer: How weights move.
+        freezing: How long the backbone stays as it is at the beginning of the run.
         schedule: How the learning rate moves after the warm-up.
         warmup: Share of the budget in which the learning rate rises.
         batch_size: Pictures per step, those of all processes of a distributed run together.
@@ -70,6 +71,7 @@ class Recipe:
     fake_int8: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    freezing: FreezingConfig = field(default_factory=FreezingConfig)
     schedule: Literal["cosine", "step"] = "cosine"
     warmup: Fraction = 0.05
     batch_size: PositiveCount = 4

@@ -20,6 +20,7 @@ from maskwright.model import (
     save_checkpoint,
 )
 from maskwright.recipes.between_steps import Calendar, stop_between_steps
+from maskwright.recipes.broken_steps import advised
 from maskwright.recipes.curves import draw_curves
 from maskwright.recipes.moving_parts import MovingParts, Parts
 from maskwright.recipes.recipe import Recipe
@@ -151,7 +152,7 @@ def _train(training: MovingParts, *, quiet: bool) -> None:
         is_asked_to_stop = stack.enter_context(stop_between_steps())
         if advice is not None:
             display.message(advice)
-        for report in _steps(training, budget, stopwatch):
+        for report in advised(_steps(training, budget, stopwatch), training):
             spent = budget.progress(report.step, stopwatch.seconds)
             display.step(report, spent)
             if log is not None:
@@ -224,7 +225,7 @@ def _open_log(training: MovingParts) -> MetricsLog:
 
 
 def _steps(training: MovingParts, budget: Budget, stopwatch: Stopwatch) -> Iterator[StepReport]:
-    recipe = training.recipe
+    recipe, backbone = training.recipe, training.model.backbone
     shape = warmup_cosine if recipe.schedule == "cosine" else step_decay
     precision = (
         choose_precision(training.device) if recipe.precision == "auto" else recipe.precision
@@ -249,6 +250,9 @@ def _steps(training: MovingParts, budget: Budget, stopwatch: Stopwatch) -> Itera
         precision=precision,
         device=training.device,
         mean=None if processes.count == 1 else processes.mean,
+        before_step=recipe.freezing.build(
+            backbone.first_stages, backbone.num_stages, budget, stopwatch
+        ),
     )
 
 

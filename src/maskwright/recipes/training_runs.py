@@ -1,6 +1,7 @@
 """A training run from data to a scored model: `maskwright train`, of either task.
 
 RUN/config.json          the recipe and where the data came from
+RUN/started.json         options, every picture and its objects, versions: what resuming checks
 RUN/split.json           image ids of the training, validation and test pictures
 RUN/metrics.csv          losses by step and validation scores; RUN/curves.png draws them
 RUN/best.safetensors     the model with the best validation mask AP, or mIoU
@@ -14,30 +15,37 @@ RUN/scores.json          the best model's scores on validation and test pictures
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from maskwright.data import PictureRule, group_pictures, open_dataset, split_dataset
+from maskwright.data import PictureRule
 from maskwright.devices import choose_device
-from maskwright.errors import ConfigError, DataError, TrainingError
+from maskwright.errors import TrainingError
 from maskwright.files import write_json
 from maskwright.model import config_from_dict, config_to_dict
 from maskwright.recipes.announcement import announce
 from maskwright.recipes.augmenting import override_recipe
-from maskwright.recipes.choose import choose_recipe, data_facts
-from maskwright.recipes.class_counts import with_class_counts
+from maskwright.recipes.auto_batch import AutoBatch
+from maskwright.recipes.data_notes import require_learnable
+from maskwright.recipes.opened_parts import open_parts
 from maskwright.recipes.recipe import Preset, Recipe, TaskName
 from maskwright.recipes.run import Parts, TrainedRun, run_recipe
-from maskwright.training import Processes, RunFolder, join_processes, num_restarts
+from maskwright.recipes.run_record import RunRecord, difference_table, make_record
+from maskwright.recipes.run_request import RunRequest
+from maskwright.training import (
+    Processes,
+    RunFolder,
+    is_first_process,
+    join_processes,
+    num_restarts,
+)
 from maskwright.transforms import Augmentation, Transform
 
-__all__ = ["TrainedRun", "open_parts", "resume", "train", "train_recipe"]
-
-
-_FEWEST = 3
+__all__ = ["TrainedRun", "open_parts", "resume", "train", "train_recipe", "train_request"]
 
 
 def train(
@@ -59,6 +67,8 @@ def train(
     augment: str | Augmentation | None = None,
     transform: Transform | None = None,
     overrides: Mapping[str, Any] | None = None,
+    auto_batch: bool = False,
+    memory: float | None = None,
     device: str | None = None,
     follow_links: bool = False,
     quiet: bool = False,
@@ -92,6 +102,10 @@ def train(
         transform: A transform of yours that every training picture goes through first, see
             docs/augmentation.md; `resume` must be given it again.
         overrides: Options of the recipe by dotted name, `{"model.short_side": 320}`.
+        auto_batch: Before the run, measure steps, and take batches in pieces of as many pictures
+            as memory has room for.
+        memory: With `auto_batch`: gigabytes that the process may hold; None takes most of what is
+            free.
         device: "cpu", "cuda", "mps"; None takes the best there is.
         follow_links: Follow links out of the data's folder, as for `open_dataset`.
         quiet: Show nothing; otherwise the import report, the recipe and the progress go to
@@ -102,47 +116,61 @@ def train(
             `validation` has objects of other classes.
         ConfigError: An unknown or impossible option.
         TrainingError: The folder is not empty, or training went wrong (non-finite losses).
+        OutOfMemoryError: A step needs more memory than there is; the message names what fits.
     """
-    if groups and validation is not None:
-        raise ConfigError("groups are for dividing the data, and validation pictures were given")
-    if seed < 0:
-        raise ConfigError(f"seed must be 0 or more, got {seed}")
+    request = RunRequest(
+        data=data,
+        validation=validation,
+        images=images,
+        groups=groups,
+        follow_links=follow_links,
+        task=task,
+        model=model,
+        backbone=backbone,
+        preset=preset,
+        weights=weights,
+        pictures=pictures,
+        num_steps=num_steps,
+        minutes=minutes,
+        seed=seed,
+        augment=augment,
+        overrides=overrides,
+        auto_batch=auto_batch,
+        memory=memory,
+    )
+    return train_request(request, out=out, transform=transform, device=device, quiet=quiet)
+
+
+def train_request(
+    request: RunRequest,
+    *,
+    out: str | Path,
+    transform: Transform | None = None,
+    device: str | None = None,
+    quiet: bool = False,
+) -> TrainedRun:
+    """Train as asked; the arguments and the errors are those of `train`."""
     if num_restarts() and (Path(out) / "state.safetensors").is_file():
         return resume(out, device=device, quiet=quiet)
-    source = {
-        "data": str(Path(data).resolve()),
-        "validation": None if validation is None else str(Path(validation).resolve()),
-        "images": None if images is None else str(Path(images).resolve()),
-        "seed": seed,
-        "groups": [groups] if isinstance(groups, str) else list(groups),
-        "follow_links": follow_links,
-    }
     chosen_device = choose_device(device)
     with join_processes(chosen_device) as processes:
+        source = request.source()
         parts = open_parts(source)
-        recipe = choose_recipe(
-            data_facts(parts.train),
-            pixels=parts.measure_pixels(pictures),
-            task=task,
-            model=model,
-            backbone=backbone,
-            preset=preset,
-            weights=weights,
-            num_steps=num_steps,
-            minutes=minutes,
-            seed=seed,
-            has_gpu=chosen_device.type != "cpu",
-            processes=processes.count,
-        )
-        recipe = with_class_counts(override_recipe(recipe, overrides, augment=augment), parts.train)
-        recipe = processes.agree(recipe)
+        require_learnable(parts)
+        recipe = request.choose(parts, chosen_device, processes=processes.count)
+        measured = None
+        if processes.is_first:
+            recipe, measured = request.fit_to_memory(
+                recipe, parts, chosen_device, processes=processes.count
+            )
         return train_recipe(
-            recipe,
+            processes.agree(recipe),
             source,
             parts,
             out,
             chosen_device,
             processes=processes,
+            measured=measured,
             transform=transform,
             quiet=quiet,
         )
@@ -156,6 +184,7 @@ def train_recipe(
     device: torch.device,
     *,
     processes: Processes | None = None,
+    measured: AutoBatch | None = None,
     transform: Transform | None = None,
     quiet: bool = False,
 ) -> TrainedRun:
@@ -168,20 +197,23 @@ def train_recipe(
         out: The run folder to make.
         device: Where to train.
         processes: Those that take each step together; None for this one alone.
+        measured: What was found of memory, to be announced.
         transform: What every training picture goes through first.
         quiet: Show nothing.
 
     Raises:
         TrainingError: The folder is not empty, or training went wrong.
+        OutOfMemoryError: A step needs more memory than there is.
     """
     processes = processes or Processes()
     if not quiet and processes.is_first:
-        announce(parts, recipe)
+        announce(parts, recipe, measured)
     with _new_folder(out, processes) as folder:
         try:
             if processes.is_first:
-                config = {"recipe": config_to_dict(recipe), "source": dict(source)}
-                folder.write_config(config | {"transform": _name(transform)})
+                config = _config(recipe, source, transform)
+                folder.write_config(config)
+                make_record(config, parts, device, processes.count).write(folder.path)
                 write_json(folder.path / "split.json", parts.image_ids())
             return run_recipe(
                 folder,
@@ -203,6 +235,7 @@ def resume(
     run: str | Path,
     *,
     transform: Transform | None = None,
+    overrides: Mapping[str, Any] | None = None,
     device: str | None = None,
     quiet: bool = False,
 ) -> TrainedRun:
@@ -211,26 +244,37 @@ def resume(
     Args:
         run: The run folder.
         transform: The transform that the run was started with.
+        overrides: Options of the recipe by dotted name. `num_workers`, `pictures_at_once` and
+            `loggers` may differ from those of the run; others only say what is expected of it.
         device: As for `train`.
         quiet: Show nothing.
 
     Raises:
-        TrainingError: There is no run to resume, it is in use, its data has changed, or it was
-            started with another transform.
+        TrainingError: There is no run to resume, it is in use, or its options, transform,
+            pictures or objects are not those it was started with; the message shows each
+            difference.
     """
     chosen_device = choose_device(device)
     with join_processes(chosen_device) as processes, _old_folder(run, processes) as folder:
         config = folder.read_config()
         parts = open_parts(config["source"])
-        _require_same_pictures(folder, parts, config["source"]["data"])
+        recipe = override_recipe(config_from_dict(Recipe, config["recipe"]), overrides)
         if _name(transform) != config.get("transform"):
             raise TrainingError(
                 f"the run in {run} was started with transform={config.get('transform')}, not "
                 f"{_name(transform)}: resume(run, transform=...) with the same one"
             )
+        wanted = _config(recipe, config["source"], transform)
+        _require_unchanged(
+            folder, make_record(wanted, parts, chosen_device, processes.count), quiet=quiet
+        )
+        _require_same_pictures(folder, parts, config["source"]["data"])
+        processes.wait()  # the others have read what the first may now write anew
+        if processes.is_first and wanted["recipe"] != config["recipe"]:
+            folder.write_config(wanted)
         return run_recipe(
             folder,
-            config_from_dict(Recipe, config["recipe"]),
+            recipe,
             parts,
             chosen_device,
             processes=processes,
@@ -253,6 +297,33 @@ def _old_folder(run: str | Path, processes: Processes) -> RunFolder:
     return folder or RunFolder.follow(run)
 
 
+def _config(
+    recipe: Recipe, source: Mapping[str, Any], transform: Transform | None
+) -> dict[str, Any]:
+    """What `config.json` holds."""
+    options = {"recipe": config_to_dict(recipe), "source": dict(source)}
+    return options | {"transform": _name(transform)}
+
+
+def _require_unchanged(folder: RunFolder, now: RunRecord, *, quiet: bool) -> None:
+    """Refuse to go on with other options or data; tell of other versions and machines."""
+    record = RunRecord.read(folder.path)
+    if record is None:  # a run from before there were records
+        return
+    if changes := record.changes(now):
+        raise TrainingError(
+            f"the run in {folder.path} was started with something else:\n"
+            f"{difference_table(changes)}\n"
+            "resume it as it was started (restore what has changed), or start a new run"
+        )
+    if not quiet and is_first_process() and (moves := record.moves(now)):
+        print(  # noqa: T201
+            "the run goes on, but not to the same bits as without the stop:\n"
+            f"{difference_table(moves)}",
+            file=sys.stderr,
+        )
+
+
 def _require_same_pictures(folder: RunFolder, parts: Parts, data: str) -> None:
     saved = json.loads((folder.path / "split.json").read_text(encoding="utf-8"))
     if parts.image_ids() != saved:
@@ -267,37 +338,3 @@ def _name(transform: Transform | None) -> str | None:
     if transform is None:
         return None
     return getattr(transform, "__qualname__", type(transform).__qualname__)
-
-
-def open_parts(source: Mapping[str, Any]) -> Parts:
-    """Open the data of a run and divide it, always alike for the same source.
-
-    Args:
-        source: "data", "validation", "images", "seed" and, if there are any, "groups", each as
-            `train` takes it; "classes", where a trained model decides them, its names and ids by
-            label.
-
-    Raises:
-        DataError: The data cannot be read, or has too few pictures or groups to split; the
-            validation pictures have objects of classes that the others do not list.
-        ConfigError: A rule for groups that is not one.
-    """
-    follow_links = source.get("follow_links", False)
-    data = open_dataset(source["data"], images=source["images"], follow_links=follow_links)
-    if (classes := source.get("classes")) is not None:
-        data = data.with_classes(classes["names"], classes["ids"])
-    if source["validation"] is not None:
-        # By name: the ids and the order of two files may differ.
-        validation = open_dataset(source["validation"], follow_links=follow_links).with_classes(
-            data.class_names, data.category_ids
-        )
-        return Parts(train=data, validation=validation, test=None)
-    if len(data) < _FEWEST:
-        raise DataError(
-            f"{source['data']} has {len(data)} pictures, and {_FEWEST} or more are needed to make "
-            "training, validation and test pictures of them: annotate more, or give validation"
-        )
-    rules = source.get("groups", ())  # runs from before there were groups do not state them
-    groups = group_pictures(data, rules, source=source["data"]) if rules else None
-    train_part, held_out, test = split_dataset(data, seed=source["seed"], groups=groups)
-    return Parts(train=train_part, validation=held_out, test=test)

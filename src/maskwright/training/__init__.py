@@ -8,19 +8,22 @@ from maskwright.training.distilling import Distillation, Distilled
 from maskwright.training.ema import EMA
 from maskwright.training.fake_quantising import FakeQuantised
 from maskwright.training.fit import Precision, StepReport, fit
+from maskwright.training.freezing import Freezing, FreezingConfig
 from maskwright.training.log_services import LogService, ServiceName, open_services
 from maskwright.training.logs import MetricsLog, report_values
+from maskwright.training.memory import MemoryMeter, is_out_of_memory, memory_meter
 from maskwright.training.optimizer import OptimizerConfig, parameter_groups
 from maskwright.training.precision import available_cpus, choose_num_threads, choose_precision
 from maskwright.training.processes import (
     Processes,
     is_first_process,
     join_processes,
+    num_local_processes,
     num_processes,
     num_restarts,
 )
 from maskwright.training.random_state import seed_everything
-from maskwright.training.run_folder import RunFolder
+from maskwright.training.run_folder import RunFolder, flat_options
 from maskwright.training.schedules import (
     Budget,
     Schedule,
@@ -39,7 +42,10 @@ __all__ = [
     "Distilled",
     "FakeQuantised",
     "Forward",
+    "Freezing",
+    "FreezingConfig",
     "LogService",
+    "MemoryMeter",
     "MetricsLog",
     "OptimizerConfig",
     "Precision",
@@ -57,9 +63,13 @@ __all__ = [
     "choose_num_threads",
     "choose_precision",
     "fit",
+    "flat_options",
     "is_first_process",
+    "is_out_of_memory",
     "join_processes",
     "load_state",
+    "memory_meter",
+    "num_local_processes",
     "num_processes",
     "num_restarts",
     "open_services",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Literal
@@ -16,16 +16,34 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from maskwright.errors import TrainingError
+from maskwright.errors import OutOfMemoryError, TrainingError
 from maskwright.structures import Batch, Losses
 from maskwright.training.backward import Backward, Forward, whole_batch
 from maskwright.training.ema import EMA
+from maskwright.training.memory import is_out_of_memory
 from maskwright.training.optimizer import set_learning_rate
 from maskwright.training.schedules import Schedule
 
-__all__ = ["Precision", "StepReport", "fit"]
+__all__ = ["DivergedError", "Precision", "StepOutOfMemoryError", "StepReport", "fit"]
 
 Precision = Literal["fp32", "bf16"]
+
+
+class DivergedError(TrainingError):
+    """A loss or a gradient is not finite."""
+
+
+class StepOutOfMemoryError(OutOfMemoryError):
+    """A step needed more memory than there is.
+
+    Args:
+        message: What happened.
+        batch: The pictures of the step.
+    """
+
+    def __init__(self, message: str, batch: Batch) -> None:
+        super().__init__(message)
+        self.batch = batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +86,7 @@ def fit(
     precision: Precision = "fp32",
     device: torch.device | str = "cpu",
     mean: Callable[[Tensor], Tensor] | None = None,
+    before_step: Callable[[int], None] | None = None,
 ) -> Iterator[StepReport]:
     """Train, yielding a report after each step; nothing happens between two steps.
 
@@ -92,11 +111,14 @@ def fit(
         device: Where the model is.
         mean: Of several processes, makes the losses of this one the mean over all of them
             (`Processes.mean`), so that all report, and refuse, the same numbers.
+        before_step: Told the steps done before each step, when the model is in training mode:
+            freezes parts of it (`Freezing`).
 
     Raises:
-        TrainingError: A loss or a gradient is not finite (the message names the pictures; the
-            weights and the averages stay as the last step left them), or `batches` ends before
-            `num_steps`.
+        DivergedError: A loss or a gradient is not finite (the message names the pictures; the
+            weights and the averages stay as the last step left them).
+        TrainingError: `batches` ends before `num_steps`.
+        StepOutOfMemoryError: There is not enough memory for the step; it holds the batch.
     """
     forward = _forward(model, precision, torch.device(device).type)
     iterator = _draw_apart(batches)
@@ -110,13 +132,16 @@ def fit(
         data_seconds = perf_counter() - started
         learning_rate = set_learning_rate(optimizer, schedule(step))
         model.train()
+        if before_step is not None:
+            before_step(step)
         optimizer.zero_grad(set_to_none=True)
-        losses = _as_floats(backward(forward, batch), mean)
-        _require_finite_losses(losses, batch, step)
-        grad_norm = _clip(model, clip_norm, batch, step)
-        optimizer.step()
-        if ema is not None:
-            ema.update()
+        with _memory_explained(batch, step):
+            losses = _as_floats(backward(forward, batch), mean)
+            _require_finite_losses(losses, batch, step)
+            grad_norm = _clip(model, clip_norm, batch, step)
+            optimizer.step()
+            if ema is not None:
+                ema.update()
         step += 1
         yield StepReport(
             step=step,
@@ -128,6 +153,22 @@ def fit(
             data_seconds=data_seconds,
             num_images=len(batch),
         )
+
+
+@contextmanager
+def _memory_explained(batch: Batch, step: int) -> Iterator[None]:
+    """Turn what the devices raise where memory runs out into one error of ours."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        height, width = batch.images.shape[-2:]
+        raise StepOutOfMemoryError(
+            f"step {step + 1}: out of memory with {len(batch)} pictures of {height} x {width} "
+            f"pixels, padding included ({_pictures(batch)})",
+            batch,
+        ) from None  # the traceback would hold what the step has allocated
 
 
 def _forward(model: nn.Module, precision: Precision, device_type: str) -> Forward:
@@ -172,7 +213,7 @@ def _require_end_wanted(step: int, num_steps: int | None) -> None:
 def _require_finite_losses(losses: dict[str, float], batch: Batch, step: int) -> None:
     broken = [f"{name} = {value}" for name, value in losses.items() if not math.isfinite(value)]
     if broken:
-        raise TrainingError(
+        raise DivergedError(
             f"step {step + 1}: loss {', '.join(broken)} is not finite on {_pictures(batch)}: "
             "lower the learning rate, clip gradients, or look at these pictures' annotations"
         )
@@ -185,7 +226,7 @@ def _clip(model: nn.Module, clip_norm: float | None, batch: Batch, step: int) ->
     if not math.isfinite(value := float(norm)):
         names = [n for n, p in named if p.grad is not None and not bool(p.grad.isfinite().all())]
         shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        raise TrainingError(
+        raise DivergedError(
             f"step {step + 1}: the gradient of {shown or 'the whole model (its norm)'} is not "
             f"finite on {_pictures(batch)}: lower the learning rate, or train in fp32"
         )

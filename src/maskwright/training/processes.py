@@ -21,7 +21,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from maskwright.errors import ConfigError
 
-__all__ = ["Processes", "is_first_process", "join_processes", "num_processes", "num_restarts"]
+__all__ = [
+    "Processes",
+    "is_first_process",
+    "join_processes",
+    "num_local_processes",
+    "num_processes",
+    "num_restarts",
+]
 
 T = TypeVar("T")
 
@@ -29,6 +36,11 @@ T = TypeVar("T")
 def num_processes() -> int:
     """How many processes torchrun has started for this run; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def num_local_processes() -> int:
+    """How many of them are on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def is_first_process() -> bool:

@@ -22,7 +22,7 @@ from maskwright.errors import TrainingError
 from maskwright.files import atomic_write
 from maskwright.training.lock_file import LockFile
 
-__all__ = ["RunFolder"]
+__all__ = ["RunFolder", "flat_options"]
 
 _LOCK = ".lock"
 _ABSENT = object()
@@ -161,8 +161,8 @@ class RunFolder:
         Raises:
             TrainingError: It differs; the message shows each difference by its dotted name.
         """
-        saved = _flat(self.read_config())
-        wanted = _flat(json.loads(json.dumps(config)))  # tuples become lists, as in the file
+        saved = flat_options(self.read_config())
+        wanted = flat_options(json.loads(json.dumps(config)))  # tuples become lists, as in the file
         differences = [
             f"{name}: {_shown(saved, name)} then, {_shown(wanted, name)} now"
             for name in sorted(saved.keys() | wanted.keys())
@@ -207,14 +207,14 @@ def _empty(folder: Path) -> None:
             entry.unlink()
 
 
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
+def flat_options(value: Any, name: str = "") -> dict[str, Any]:
     """Return the leaves of nested dicts by dotted names; lists are leaves."""
     if not isinstance(value, dict) or not value:
         return {name: value}
     return {
         leaf: held
         for key, inner in value.items()
-        for leaf, held in _flat(inner, f"{name}.{key}" if name else key).items()
+        for leaf, held in flat_options(inner, f"{name}.{key}" if name else key).items()
     }
 
 
