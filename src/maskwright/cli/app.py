@@ -186,6 +186,20 @@ Examples:
     maskwright compare train.json --val val.json --budget 20m --out depths \\
         --models faster-rcnn+mask-rcnn@resnet18,faster-rcnn+mask-rcnn@resnet50""",
 )
+app.command(
+    "maskwright.cli.tune:tune",
+    name="tune",
+    help="Search for the options that train best on some pictures.",
+    help_epilogue="""\
+Examples:
+
+    maskwright tune annotations.json --out study --trials 20 --minutes 10
+    maskwright tune train.json --val val.json --out study --minutes 5 --limit 200
+    maskwright tune train.json --val val.json --out rates --steps 500 \\
+        --search optimizer.learning_rate=1e-3:5e-2:log --search warmup=0.01:0.2
+    maskwright tune annotations.json --out study --minutes 10 \\
+        --search default --search model=faster-rcnn+mask-rcnn,ssd+fcn,yolo+prototypes""",
+)
 
 _data = App(name="data", help="Annotated pictures: check, convert, divide, count and look at them.")
 _data.command(

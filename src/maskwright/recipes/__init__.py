@@ -26,6 +26,7 @@ from maskwright.recipes.robustness_result import Robustness
 from maskwright.recipes.run import TrainedRun
 from maskwright.recipes.scoring import predict_dataset, score_class_maps, score_model
 from maskwright.recipes.training_runs import resume, train
+from maskwright.recipes.tuning import Study, tune
 
 __all__ = [
     "PRESETS",
@@ -43,6 +44,7 @@ __all__ = [
     "Recipe",
     "Robustness",
     "RobustnessOptions",
+    "Study",
     "TaskName",
     "TrainedRun",
     "calibrate_model",
@@ -67,6 +69,7 @@ __all__ = [
     "score_class_maps",
     "score_model",
     "train",
+    "tune",
     "view_augmented",
     "write_check_page",
     "write_error_analysis",

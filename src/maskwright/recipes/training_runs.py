@@ -14,11 +14,13 @@ RUN/scores.json          the best model's scores on validation and test pictures
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from maskwright.data import PictureRule, group_pictures, open_dataset, split_dataset
+import numpy as np
+
+from maskwright.data import Dataset, PictureRule, group_pictures, open_dataset, split_dataset
 from maskwright.devices import choose_device
 from maskwright.errors import ConfigError, DataError, TrainingError
 from maskwright.files import write_json
@@ -27,7 +29,7 @@ from maskwright.recipes.announcement import announce
 from maskwright.recipes.augmenting import override_recipe
 from maskwright.recipes.choose import choose_recipe, data_facts
 from maskwright.recipes.recipe import Preset, Recipe, TaskName
-from maskwright.recipes.run import Parts, TrainedRun, run_recipe
+from maskwright.recipes.run import Parts, TrainedRun, Validated, run_recipe
 from maskwright.training import Processes, RunFolder, join_processes, num_restarts
 from maskwright.transforms import Augmentation, Transform
 
@@ -57,7 +59,9 @@ def train(
     transform: Transform | None = None,
     overrides: Mapping[str, Any] | None = None,
     device: str | None = None,
+    limit: int | None = None,
     follow_links: bool = False,
+    on_validation: Callable[[Validated], None] | None = None,
     quiet: bool = False,
 ) -> TrainedRun:
     """Train a model on annotated pictures and score it; only `data` and `out` are needed.
@@ -90,7 +94,10 @@ def train(
             docs/augmentation.md; `resume` must be given it again.
         overrides: Options of the recipe by dotted name, `{"model.short_side": 320}`.
         device: "cpu", "cuda", "mps"; None takes the best there is.
+        limit: Take so many training pictures, and no more of validation and of test pictures, all
+            drawn by the seed; None takes all.
         follow_links: Follow links out of the data's folder, as for `open_dataset`.
+        on_validation: Told of each validation during the run, see `run_recipe`.
         quiet: Show nothing; otherwise the import report, the recipe and the progress go to
             standard error.
 
@@ -113,6 +120,7 @@ def train(
         "seed": seed,
         "groups": [groups] if isinstance(groups, str) else list(groups),
         "follow_links": follow_links,
+        "limit": limit,
     }
     chosen_device = choose_device(device)
     with join_processes(chosen_device) as processes:
@@ -147,6 +155,7 @@ def train(
                     chosen_device,
                     processes=processes,
                     before_resize=transform,
+                    on_validation=on_validation,
                     quiet=quiet,
                 )
             except BaseException:
@@ -161,6 +170,7 @@ def resume(
     *,
     transform: Transform | None = None,
     device: str | None = None,
+    on_validation: Callable[[Validated], None] | None = None,
     quiet: bool = False,
 ) -> TrainedRun:
     """Go on with a run that was stopped, from its last saved state.
@@ -169,6 +179,7 @@ def resume(
         run: The run folder.
         transform: The transform that the run was started with.
         device: As for `train`.
+        on_validation: As for `train`.
         quiet: Show nothing.
 
     Raises:
@@ -193,6 +204,7 @@ def resume(
             processes=processes,
             before_resize=transform,
             is_resumed=True,
+            on_validation=on_validation,
             quiet=quiet,
         )
 
@@ -230,14 +242,35 @@ def open_parts(source: Mapping[str, Any]) -> Parts:
     """Open the data of a run and divide it, always alike for the same source.
 
     Args:
-        source: "data", "validation", "images", "seed" and, if there are any, "groups", each as
-            `train` takes it.
+        source: "data", "validation", "images", "seed" and, if there are any, "groups" and
+            "limit", each as `train` takes it.
 
     Raises:
         DataError: The data cannot be read, or has too few pictures or groups to split; the
             validation pictures have objects of classes that the others do not list.
-        ConfigError: A rule for groups that is not one.
+        ConfigError: A rule for groups that is not one, or a limit below 1.
     """
+    limit = source.get("limit")
+    if limit is None:
+        return _open_all(source)
+    if limit < 1:
+        raise ConfigError(f"limit must be 1 picture or more, got {limit}")
+    parts = _open_all(source)
+    return Parts(
+        train=_drawn(parts.train, limit, source["seed"]),
+        validation=_drawn(parts.validation, limit, source["seed"]),
+        test=None if parts.test is None else _drawn(parts.test, limit, source["seed"]),
+    )
+
+
+def _drawn(dataset: Dataset, limit: int, seed: int) -> Dataset:
+    """At most so many pictures, in the order of the dataset."""
+    if limit >= len(dataset):
+        return dataset
+    return dataset.subset(np.sort(np.random.default_rng(seed).permutation(len(dataset))[:limit]))
+
+
+def _open_all(source: Mapping[str, Any]) -> Parts:
     follow_links = source.get("follow_links", False)
     data = open_dataset(source["data"], images=source["images"], follow_links=follow_links)
     if source["validation"] is not None:
