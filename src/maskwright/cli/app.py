@@ -71,6 +71,7 @@ Examples:
     maskwright predict runs/first/best.safetensors pictures/ --out results --write overlay csv
     maskwright predict runs/first/best.safetensors 'day*/*.png' --score-threshold 0.7
     maskwright predict runs/first/best.safetensors slide.tif --tiles auto
+    maskwright predict runs/first/best.safetensors pictures/ --out results --ray
     maskwright predict runs/classes/best.safetensors pictures/ --semantic --out maps""",
 )
 app.command(
@@ -302,17 +303,21 @@ def dotted_to_set(tokens: Sequence[str]) -> list[str]:
     return rewritten
 
 
-def bare_augment_to_default(tokens: Sequence[str]) -> list[str]:
-    """Give `--augment` without a name the name "default".
+_BARE = {"--augment": "default", "--ray": "local"}
+"""Options that may stand without a value, and what they then mean."""
 
-    >>> bare_augment_to_default(["data", "view", "d.json", "--augment", "--out", "s.png"])
+
+def name_bare_options(tokens: Sequence[str]) -> list[str]:
+    """Give `--augment` and `--ray` without a value the value that they then mean.
+
+    >>> name_bare_options(["data", "view", "d.json", "--augment", "--out", "s.png"])
     ['data', 'view', 'd.json', '--augment', 'default', '--out', 's.png']
     """
     named: list[str] = []
     for token, following in zip(tokens, [*tokens[1:], "--"], strict=True):
         named.append(token)
-        if token == "--augment" and following.startswith("-"):
-            named.append("default")
+        if token in _BARE and following.startswith("-"):
+            named.append(_BARE[token])
     return named
 
 
@@ -320,7 +325,7 @@ def run(tokens: Sequence[str]) -> int:
     """Run one command line and return its exit code: 0 well, 1 in part, 2 an error, 130 Ctrl-C."""
     try:
         code = app(
-            dotted_to_set(bare_augment_to_default(tokens)),
+            dotted_to_set(name_bare_options(tokens)),
             result_action="return_value",
             exit_on_error=True,
         )
