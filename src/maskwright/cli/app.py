@@ -198,6 +198,7 @@ Examples:
     maskwright tune train.json --val val.json --out study --minutes 5 --limit 200
     maskwright tune train.json --val val.json --out rates --steps 500 \\
         --search optimizer.learning_rate=1e-3:5e-2:log --search warmup=0.01:0.2
+    maskwright tune annotations.json --out study --minutes 10 --ray --parallel 4
     maskwright tune annotations.json --out study --minutes 10 \\
         --search default --search model=faster-rcnn+mask-rcnn,ssd+fcn,yolo+prototypes""",
 )

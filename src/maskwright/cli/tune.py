@@ -43,6 +43,8 @@ def tune(
     keep: Literal["best", "all"] = "best",
     seed: int = 0,
     device: str | None = None,
+    ray: str | None = None,
+    parallel: int | None = None,
     follow_links: Annotated[bool, Parameter(negative="")] = False,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
@@ -83,6 +85,9 @@ def tune(
         keep: Whose model files stay: best or all.
         seed: Of split, trainings and search.
         device: cpu, cuda or mps. By default the best there is.
+        ray: Run trials on Ray (extra maskwright[ray]): local starts it on this machine, auto or an
+            address takes a cluster.
+        parallel: Trials at once on Ray. By default one for each GPU, or each processor core.
         follow_links: Follow symbolic links that lead out of the folder of the data.
         set_: Set an option of every recipe: name=value.
         json_: Print everything as JSON, and nothing else.
@@ -114,6 +119,8 @@ def tune(
         device=device,
         limit=limit,
         follow_links=follow_links,
+        ray=ray,
+        parallel=parallel,
         say=lambda line: print(line, file=sys.stderr, flush=True),  # noqa: T201
     )
     _print(study, as_json=json_)

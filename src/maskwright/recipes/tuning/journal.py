@@ -143,17 +143,22 @@ class Journal:
         trial.set_user_attr("reason", outcome.reason or "it was never scored")
         self._study.tell(trial, state=TrialState.FAIL)
 
-    def mend(self) -> list[int]:
-        """Mark the trials whose process died as failed, and enqueue what they tried again.
+    def mend(self, number: int | None = None) -> list[int]:
+        """Mark trials whose process died as failed, and enqueue what they tried again.
+
+        Args:
+            number: Of one; None for all that are said to run, when none does.
 
         Returns:
             Their numbers.
         """
         from optuna.trial import TrialState
 
-        waiting = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         numbers = []
-        for dead in waiting:
+        for dead in running:
+            if number not in (None, dead.number):
+                continue
             attempt = int(dead.user_attrs.get("attempt", 1))
             if attempt < _MOST_ATTEMPTS:
                 # Enqueued first: killed in between, it is tried twice, and not forgotten.

@@ -208,12 +208,21 @@ def _axis(wanted: Range | Choices) -> tuple[Callable[[Any], float], list[str]]:
 
 
 def _label(axes: Axes, wanted: Range | Choices, ticks: list[str]) -> None:
+    """Show the whole axis, with few and plain numbers."""
     if isinstance(wanted, Choices):
         axes.set_xticks(range(len(ticks)), ticks, rotation=20 if max(map(len, ticks)) > 8 else 0)
         axes.set_xlim(-0.5, len(ticks) - 0.5)
         return
+    low, high = wanted.low, wanted.high
+    middle = (low * high) ** 0.5 if wanted.log else (low + high) / 2
+    margin = 0.05 * (np.log(high / low) if wanted.log else high - low)
     if wanted.log:
         axes.set_xscale("log")
+        axes.set_xlim(low * np.exp(-margin), high * np.exp(margin))
+    else:
+        axes.set_xlim(low - margin, high + margin)
+    axes.set_xticks([low, middle, high], [f"{tick:.2g}" for tick in (low, middle, high)])
+    axes.set_xticks([], minor=True)
 
 
 def _height(wanted: Range | Choices, value: Any) -> float:
@@ -228,7 +237,7 @@ def _height(wanted: Range | Choices, value: Any) -> float:
 
 def _name_heights(axes: Axes, place: int, wanted: Range | Choices) -> None:
     for value in wanted.ends:
-        text = f"{value:.2g}" if isinstance(value, float) else str(value)
+        text = f"{value:.3g}" if isinstance(value, float) else str(value)
         axes.annotate(
             text, (place, _height(wanted, value)), xytext=(3, 0), textcoords="offset points",
             fontsize=7, va="center", bbox={"facecolor": "white", "alpha": 0.7, "lw": 0, "pad": 0.5},

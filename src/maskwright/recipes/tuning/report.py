@@ -16,7 +16,7 @@ from maskwright.recipes.tuning.study import Study
 from maskwright.recipes.tuning.tables import csv_rows, headline, markdown_table
 from maskwright.recipes.tuning.trial import Common, train_arguments
 
-__all__ = ["test_score", "train_command", "write_study"]
+__all__ = ["best_test_score", "train_command", "write_study"]
 
 _CAPTIONS = {
     "history": "Scores by trial, and the course of each training.",
@@ -69,7 +69,7 @@ def train_command(common: Common, values: Mapping[str, Value]) -> str:
     return shlex.join(words)
 
 
-def test_score(folder: Path) -> float | None:
+def best_test_score(folder: Path) -> float | None:
     """Return the score of the best model on the test pictures, where there are some."""
     path = folder / "best" / "scores.json"
     if not path.is_file():

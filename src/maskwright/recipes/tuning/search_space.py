@@ -106,6 +106,8 @@ class Choices:
     @property
     def text(self) -> str:
         """As `--search` takes it."""
+        if any("," in str(value) for value in self.values):
+            return json.dumps(self.values)
         return ",".join(str(value) for value in self.values) or "none"
 
     def holds(self, value: Value) -> bool:

@@ -20,9 +20,9 @@ from maskwright.recipes.training_runs import resume, train
 from maskwright.recipes.tuning.default_space import INPUT_SCALE
 from maskwright.recipes.tuning.search_space import Value
 
-__all__ = ["Common", "Job", "Outcome", "run_trial", "train_arguments", "trial_recipe"]
+__all__ = ["NAMED", "Common", "Job", "Outcome", "run_trial", "train_arguments", "trial_recipe"]
 
-_NAMED = ("preset", "model", "backbone", "weights", "augment")
+NAMED = ("preset", "model", "backbone", "weights", "augment")
 """What `train` takes by a name of its own; everything else is an option of the recipe."""
 
 
@@ -172,8 +172,8 @@ def train_arguments(common: Common, values: Mapping[str, Value]) -> dict[str, An
         common: As all trials.
         values: What is tried: names of `train`'s own, "input_scale", or options of the recipe.
     """
-    named = {name: values.get(name, getattr(common, name)) for name in _NAMED}
-    options = {name: value for name, value in values.items() if name not in _NAMED}
+    named = {name: values.get(name, getattr(common, name)) for name in NAMED}
+    options = {name: value for name, value in values.items() if name not in NAMED}
     scale = options.pop(INPUT_SCALE, None)
     if scale is not None:
         options |= _scaled(_chosen(common, named), float(scale))

@@ -11,40 +11,27 @@ STUDY/study.json        the same as values; trials.csv a row per trial
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from maskwright.data import PictureRule
 from maskwright.devices import choose_device
-from maskwright.errors import ConfigError, DataError, TrainingError
+from maskwright.errors import ConfigError, DataError
+from maskwright.ray_session import ray_session
 from maskwright.recipes.choose import data_facts
-from maskwright.recipes.comparison_folder import fingerprint
-from maskwright.recipes.recipe import Preset, Recipe, TaskName
-from maskwright.recipes.run import Parts
+from maskwright.recipes.recipe import Preset, TaskName
 from maskwright.recipes.training_runs import open_parts
-from maskwright.recipes.tuning.default_space import default_space, default_values
-from maskwright.recipes.tuning.journal import PRUNERS, Asked, Journal, PrunerName, require_optuna
-from maskwright.recipes.tuning.report import test_score, train_command, write_study
-from maskwright.recipes.tuning.search_space import Search, SearchSpace, Value, to_space
+from maskwright.recipes.tuning.journal import PRUNERS, PrunerName, require_optuna
+from maskwright.recipes.tuning.planning import make_plan
+from maskwright.recipes.tuning.ray_trials import Crew
+from maskwright.recipes.tuning.running import RunningStudy
+from maskwright.recipes.tuning.search_space import Search
 from maskwright.recipes.tuning.study import Study
-from maskwright.recipes.tuning.study_folder import (
-    Keep,
-    open_study,
-    point_to_best,
-    remove_models,
-    take_over,
-)
-from maskwright.recipes.tuning.tables import values_text
-from maskwright.recipes.tuning.trial import Common, Job, Outcome, run_trial, trial_recipe
+from maskwright.recipes.tuning.study_folder import Keep, open_study
+from maskwright.recipes.tuning.trial import Common
 
 __all__ = ["tune"]
-
-_MOST_FAILURES = 5
-"""Trials that may fail one after the other: then it is not their values."""
-
-_ONLY = ("preset", "model", "backbone", "weights", "augment")
 
 
 def tune(
@@ -72,6 +59,8 @@ def tune(
     device: str | None = None,
     limit: int | None = None,
     follow_links: bool = False,
+    ray: str | None = None,
+    parallel: int | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Study:
     """Train again and again with other options, and find those that score best.
@@ -111,10 +100,14 @@ def tune(
         device: Where trainings run.
         limit: Take so many training pictures, and no more validation pictures.
         follow_links: Of the data.
+        ray: Run trials on Ray (extra `ray`): "local" starts it on this machine, "auto" or an
+            address takes a cluster, whose machines must share the storage of data and study. None
+            runs them one after the other in this process.
+        parallel: Trials at once on Ray; None for one per GPU, or per core where there are none.
         say: Told what happens, a line each.
 
     Raises:
-        MissingExtraError: Optuna is not installed.
+        MissingExtraError: Optuna, or Ray where it is asked for, is not installed.
         ConfigError: An impossible option or value to try; said before the first training.
         DataError: The data cannot be read, is too little to split, or has no validation objects.
         TrainingError: The folder is of another study (the message says what differs), of something
@@ -127,7 +120,8 @@ def tune(
         raise ConfigError(f"unknown pruner {pruner!r}; there are {', '.join(PRUNERS)}")
     if keep not in ("best", "all"):
         raise ConfigError(f"keep is best or all, got {keep!r}")
-    chosen_device = choose_device(device)
+    if parallel is not None and ray is None:
+        raise ConfigError("parallel is of trials on Ray: give ray as well (--ray)")
     source = {
         "data": data,
         "validation": validation,
@@ -143,210 +137,40 @@ def tune(
             f"the {len(parts.validation)} validation pictures have no objects, and trials are "
             "chosen by what is found of them: give validation pictures with objects"
         )
-    common = Common(
-        data=_absolute(data) or "",
-        validation=_absolute(validation),
-        images=_absolute(images),
-        groups=tuple(source["groups"]),  # type: ignore[arg-type]
-        task=task,
-        model=model,
-        preset=preset,
-        backbone=backbone,
-        weights=weights,
-        augment=augment,
-        pictures=pictures,
-        num_steps=num_steps,
-        minutes=minutes,
-        seed=seed,
-        overrides=dict(overrides or {}),
-        device=str(chosen_device),
-        limit=limit,
-        follow_links=follow_links,
-        facts=data_facts(parts.train),
-    )
-    plan = _plan(common, parts, search)
-    config = _config(common, parts, plan, pruner)
-    with open_study(out, config) as folder:
-        return _Tuning(folder, plan, parts, pruner=pruner, keep=keep, say=say).run(trials)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Plan:
-    """What all trials share, and what they vary."""
-
-    common: Common
-    recipe: Recipe
-    space: SearchSpace
-    start: dict[str, Value]
-
-
-def _plan(
-    common: Common, parts: Parts, search: Sequence[str] | Mapping[str, Search | str]
-) -> _Plan:
-    """Choose the space, and see that each of its values is possible by itself."""
-    recipe = trial_recipe(common, {}, parts)
-    has_gpu = common.device != "cpu"
-    named = [name for name in _ONLY if getattr(common, name) is not None]
-    fixed = (*named, *(name.replace("-", "_") for name in common.overrides))
-    space = to_space(search, default_space(recipe, fixed=fixed, has_gpu=has_gpu))
-    twice = [name for name in space if name in fixed]
-    if twice:
-        raise ConfigError(f"{twice[0]} is given and searched as well: leave one out")
-    for name, wanted in space.items():
-        for value in wanted.ends:
-            try:
-                trial_recipe(common, {name: value}, parts)
-            except ConfigError as error:
-                raise ConfigError(f"--search {name}: {value} is not possible: {error}") from error
-    if common.num_steps is None and common.minutes is None:
-        # Equal for all, though trials of another batch size would choose another length.
-        common = replace(common, num_steps=recipe.num_steps)
-    preset = common.preset or ("best" if has_gpu else "fast")
-    return _Plan(
-        common=common,
-        recipe=recipe,
-        space=space,
-        start=default_values(recipe, space, preset),
-    )
-
-
-def _config(common: Common, parts: Parts, plan: _Plan, pruner: str) -> dict[str, Any]:
-    """Return what must be the same for scores to be comparable."""
-    names = (
-        "data", "validation", "images", "groups", "task", "model", "preset", "backbone",
-        "weights", "augment", "pictures", "num_steps", "minutes", "seed", "device", "limit",
-    )  # fmt: skip
-    return {
-        **{name: getattr(plan.common, name) for name in names},
-        "overrides": dict(common.overrides),
-        "pictures_and_objects": fingerprint(parts),
-        "search": {name: wanted.text for name, wanted in plan.space.items()},
-        "pruner": pruner,
-    }
-
-
-class _Tuning:
-    """A study under way."""
-
-    def __init__(
-        self,
-        folder: Path,
-        plan: _Plan,
-        parts: Parts,
-        *,
-        pruner: str,
-        keep: Keep,
-        say: Callable[[str], None],
-    ) -> None:
-        self._folder, self._plan, self._keep, self._say = folder, plan, keep, say
-        self._parts = parts
-        self._evaluations = plan.recipe.evaluations
-        self._journal = Journal(
-            folder / "study.journal",
-            plan.space,
-            seed=plan.common.seed,
-            pruner=pruner,
-            evaluations=self._evaluations,
+    with nullcontext() if ray is None else ray_session(ray) as cluster:
+        common = Common(
+            data=str(Path(data).resolve()),
+            validation=_absolute(validation),
+            images=_absolute(images),
+            groups=(groups,) if isinstance(groups, str) else tuple(groups),
+            task=task,
+            model=model,
+            preset=preset,
+            backbone=backbone,
+            weights=weights,
+            augment=augment,
+            pictures=pictures,
+            num_steps=num_steps,
+            minutes=minutes,
+            seed=seed,
+            overrides=dict(overrides or {}),
+            device=_device(device, cluster),
+            limit=limit,
+            follow_links=follow_links,
+            facts=data_facts(parts.train),
         )
-        self._failures = 0
+        plan = make_plan(common, parts, search)
+        with open_study(out, plan.config(pruner)) as folder:
+            study = RunningStudy(folder, plan, pruner=pruner, keep=keep, say=say)
+            return study.run(trials, None if cluster is None else Crew(cluster, parallel))
 
-    def run(self, trials: int) -> Study:
-        """Run trials until so many are finished; write the report, also on Ctrl-C."""
-        if self._journal.is_empty:
-            self._journal.enqueue(self._plan.start)
-        for number in self._journal.mend():
-            self._say(f"trial {number} was interrupted: it is tried again")
-        try:
-            while self._finished() < trials:
-                self._run_one(trials)
-        finally:
-            if self._finished():
-                write_study(self._study(), self._plan.space)
-        return self._study()
 
-    def _finished(self) -> int:
-        return sum(one.is_finished for one in self._journal.rows())
-
-    def _run_one(self, trials: int) -> None:
-        asked = self._begin()
-        self._say(f"trial {asked.number} ({self._finished() + 1} of {trials}): "
-                  f"{values_text(asked.values)}")  # fmt: skip
-        outcome = run_trial(self._job(asked), partial(self._report, asked))
-        self._end(asked, outcome)
-
-    def _begin(self) -> Asked:
-        asked = self._journal.ask()
-        if asked.continues is not None:
-            dead = self._folder / "trials" / f"{asked.continues:04d}"
-            take_over(dead, self._folder / "trials" / f"{asked.number:04d}")
-            self._journal.repeat_scores(asked)
-        return asked
-
-    def _job(self, asked: Asked) -> Job:
-        return Job(
-            common=self._plan.common,
-            values=asked.values,
-            folder=self._folder / "trials" / f"{asked.number:04d}",
-            evaluations=self._evaluations,
-        )
-
-    def _report(self, asked: Asked, rung: int, score: float) -> bool:
-        is_behind = asked.report(rung, score)
-        self._say(f"trial {asked.number}: {_metric(self._plan.common)} {100 * score:.1f} % "
-                  f"at {rung / self._evaluations:.0%} of the budget")  # fmt: skip
-        return is_behind
-
-    def _end(self, asked: Asked, outcome: Outcome) -> None:
-        """Record a trial, and keep the best model and no other."""
-        self._journal.tell(asked, outcome)
-        study = self._study()
-        row = study.trials[asked.number]
-        best = study.best
-        sentence = f"trial {asked.number}: {row.state}"
-        if row.state == "failed":
-            sentence += f": {row.reason}"
-        elif best is not None and best.score is not None:
-            sentence += f"; the best is trial {best.number} with {100 * best.score:.1f} %"
-        self._say(sentence)
-        point_to_best(study)
-        if self._keep == "best":
-            remove_models(study)
-        self._failures = self._failures + 1 if row.state == "failed" else 0
-        if self._failures >= _MOST_FAILURES:
-            raise TrainingError(
-                f"{_MOST_FAILURES} trials failed one after the other, the last with: {row.reason}; "
-                f"mend that, then the same command goes on (traces: {self._folder}/trials)"
-            )
-
-    def _study(self) -> Study:
-        study = Study(
-            path=self._folder,
-            metric=_metric(self._plan.common),
-            trials=tuple(self._journal.rows()),
-            importances=self._journal.importances(),
-            evaluations=self._evaluations,
-            notes=_notes(self._plan.common, self._parts),
-        )
-        if study.best is None:
-            return study
-        command = train_command(self._plan.common, study.best.values)
-        return replace(study, command=command, test=test_score(self._folder))
+def _device(device: str | None, cluster: Any) -> str:
+    """The device of trials: of a cluster, what its machines have, and not this one."""
+    if cluster is None:
+        return str(choose_device(device))
+    return device or ("cuda" if cluster.cluster_resources().get("GPU") else "cpu")
 
 
 def _absolute(path: str | Path | None) -> str | None:
     return None if path is None else str(Path(path).resolve())
-
-
-def _metric(common: Common) -> str:
-    return "mask AP" if common.task == "instances" else "mIoU"
-
-
-def _notes(common: Common, parts: Parts) -> tuple[str, ...]:
-    budget = [f"{common.num_steps} steps"] if common.num_steps else []
-    budget += [f"{common.minutes:g} minutes"] if common.minutes else []
-    return (
-        f"Each training had {' or '.join(budget)} on {len(parts.train)} pictures, seed "
-        f"{common.seed}, and was scored on {len(parts.validation)} validation pictures.",
-        "The best of many scores on the same pictures is higher than the model deserves; a score "
-        "on test pictures is not.",
-    )
