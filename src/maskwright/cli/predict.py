@@ -121,9 +121,10 @@ def predict(
             "--overlap": overlap,
             "--tta": tta,
             "--ensemble": ensemble,
-            "--ray": ray,
         }
         _refuse_options_of_objects(options)
+        if ray is not None:
+            raise ConfigError("class maps are not predicted on Ray: leave --ray or --semantic out")
         predictor = load(
             model, weights=weights, device=device, runtime=runtime, precision=precision
         )

@@ -19,7 +19,13 @@ from maskwright.inference.parts import (
     read_plan,
 )
 from maskwright.inference.postprocess import require_classes
-from maskwright.ray_session import LOCAL, import_ray, ray_session, worker_resources
+from maskwright.ray_session import (
+    LOCAL,
+    import_ray,
+    ray_session,
+    require_address,
+    worker_resources,
+)
 
 __all__ = ["predict_on_ray"]
 
@@ -59,6 +65,7 @@ def predict_on_ray(
         MaskwrightError: A part failed in a way that others will, too.
         OSError: A file cannot be written.
     """
+    require_address(ray)
     import_ray()
     options = replace(options, model=options.model.absolute())
     _check(options)

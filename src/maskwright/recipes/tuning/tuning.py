@@ -18,7 +18,7 @@ from typing import Any
 from maskwright.data import PictureRule
 from maskwright.devices import choose_device
 from maskwright.errors import ConfigError, DataError
-from maskwright.ray_session import ray_session
+from maskwright.ray_session import import_ray, ray_session, require_address
 from maskwright.recipes.choose import data_facts
 from maskwright.recipes.recipe import Preset, TaskName
 from maskwright.recipes.training_runs import open_parts
@@ -122,6 +122,9 @@ def tune(
         raise ConfigError(f"keep is best or all, got {keep!r}")
     if parallel is not None and ray is None:
         raise ConfigError("parallel is of trials on Ray: give ray as well (--ray)")
+    if ray is not None:
+        require_address(ray)
+        import_ray()  # before the data is read, in case it is not there
     source = {
         "data": data,
         "validation": validation,
