@@ -35,6 +35,7 @@ def train(
     augment: str | None = None,
     seed: int = 0,
     device: str | None = None,
+    limit: int | None = None,
     follow_links: Annotated[bool, Parameter(negative="")] = False,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
@@ -76,6 +77,7 @@ def train(
             light, focus and files), strong (few pictures), or none. By default a mild one.
         seed: Of split, weights, order and augmentation.
         device: cpu, cuda or mps. By default the best there is.
+        limit: Take so many training pictures, and no more of the others, drawn by the seed.
         follow_links: Follow symbolic links that lead out of the folder of the data.
         set_: Set an option of the recipe: name=value.
         json_: Print the scores as JSON, and nothing else.
@@ -108,6 +110,7 @@ def train(
             augment=augment,
             overrides=parse_overrides(set_),
             device=device,
+            limit=limit,
             follow_links=follow_links,
             quiet=json_,
         )

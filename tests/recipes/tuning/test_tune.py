@@ -20,6 +20,7 @@ from maskwright.data import read_image
 from maskwright.errors import ConfigError, DataError, TrainingError
 from maskwright.model import config_to_dict
 from maskwright.recipes import Study, choose_recipe, data_facts, override_recipe, tune
+from maskwright.recipes.training_runs import open_parts
 from maskwright.recipes.tuning.journal import Journal
 from maskwright.recipes.tuning.search_space import Range
 from maskwright.recipes.tuning.trial import Common, Job, Outcome, run_trial, train_arguments
@@ -35,6 +36,7 @@ _SMALL = {
     "evaluations": 2,
     "precision": "fp32",
 }
+_EVERYTHING = _SMALL | {"optimizer": {}, "warmup": 0.1, "ema_decay": 0.9}
 _SEARCH = ["optimizer.learning_rate=1e-3:1e-1:log", "warmup=0.0:0.3", "ema_decay=none,0.9"]
 
 
@@ -142,6 +144,7 @@ def test_a_folder_of_something_else_is_refused(discs: Path, tmp_path: Path) -> N
         ({"search": ["preset=tiny,quick"], "preset": None}, "unknown preset 'quick'"),
         ({"search": ["preset=tiny,fast"]}, "preset is given and searched"),
         ({"search": ["evaluations=1:2"]}, "evaluations is given and searched"),
+        ({"search": (), "overrides": _EVERYTHING}, "nothing to search"),
         ({"trials": 0}, "trials must be 1 or more"),
         ({"pruner": "harsh"}, "median, hyperband, none"),
         ({"keep": "some"}, "keep is best or all"),
@@ -345,3 +348,14 @@ def test_a_study_whose_process_died_goes_on_with_the_run(
     assert steps == sorted(set(steps))
     assert steps[0] == 1
     assert steps[-1] == second.steps == 40
+
+
+def test_a_limit_draws_pictures_by_the_seed(discs: Path) -> None:
+    source = {"data": discs, "validation": None, "images": None, "seed": 0}
+    whole = open_parts(source)
+    some = open_parts(source | {"limit": 3})
+    assert (len(some.train), len(some.validation)) == (3, min(3, len(whole.validation)))
+    assert set(some.train.image_ids) < set(whole.train.image_ids)
+    again = open_parts(source | {"limit": 3})
+    assert again.image_ids() == some.image_ids()
+    assert open_parts(source | {"limit": 99}).image_ids() == whole.image_ids()

@@ -85,6 +85,8 @@ def make_plan(
     named = [name for name in NAMED if getattr(common, name) is not None]
     fixed = (*named, *(name.replace("-", "_") for name in common.overrides))
     space = to_space(search, default_space(recipe, fixed=fixed, has_gpu=has_gpu))
+    if not space:
+        raise ConfigError("there is nothing to search: all options of the default space are given")
     twice = [name for name in space if name in fixed]
     if twice:
         raise ConfigError(f"{twice[0]} is given and searched as well: leave one out")

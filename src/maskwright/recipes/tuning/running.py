@@ -148,6 +148,7 @@ class RunningStudy:
             trials=tuple(self._journal.rows()),
             importances=self._journal.importances(),
             evaluations=self._evaluations,
+            is_first_plain=set(self._plan.start) == set(self._plan.space),
             notes=self._plan.notes(),
         )
         if study.best is None:

@@ -65,6 +65,7 @@ class Study:
         importances: Option -> its share in the differences of scores, the largest first; {} where
             there are too few trials to say.
         evaluations: Validations of a training; of fewer trials than that were ended early.
+        is_first_plain: Trial 0 does what `train` does by itself, in all that is searched.
         command: How to train with the best values, for people.
         test: The same score of the best model on pictures that nothing was chosen on; None
             where there are none.
@@ -76,6 +77,7 @@ class Study:
     trials: tuple[Tried, ...]
     importances: Mapping[str, float]
     evaluations: int
+    is_first_plain: bool = False
     command: str = ""
     test: float | None = None
     notes: tuple[str, ...] = ()

@@ -52,16 +52,14 @@ def headline(study: Study) -> str:
     sentence = f"Trial {best.number} is the best: {study.metric} {_percent(best.score)} %"
     if study.test is not None:
         sentence += f" on the validation pictures, {_percent(study.test)} % on the test pictures"
-    first = study.trials[0] if study.trials[0].state == "complete" else None
-    if first is not None and first is not best:
-        sentence += (
-            f"; trial 0, what train chooses by itself, has {_percent(first.score)} % on the former"
-            if study.test is not None
-            else f"; trial 0, what train chooses by itself, has {_percent(first.score)} %"
-        )
-    elif first is best and len(study.trials) > 1:
-        sentence += "; it is what train chooses by itself"
-    return sentence + "."
+    first = study.trials[0]
+    if not study.is_first_plain or first.state != "complete":
+        return f"{sentence}."
+    if first is best:
+        return f"{sentence}; it is what train chooses by itself."
+    on_which = "" if study.test is None else " on the validation pictures"
+    plain = f"trial 0, what train chooses by itself, has {_percent(first.score)} %{on_which}"
+    return f"{sentence}; {plain}."
 
 
 def ranked(trials: Sequence[Tried]) -> list[Tried]:
