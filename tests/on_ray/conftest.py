@@ -22,10 +22,11 @@ def cluster() -> Iterator[Any]:
     pytest.importorskip("ray")
     from maskwright.ray_session import ray_session
 
-    before = os.environ.get("PYTHONPATH")
+    before = {name: os.environ.get(name) for name in ("PYTHONPATH", "RAY_worker_niceness")}
     # Workers import what the tests import.
-    paths = [str(_SOURCE), *filter(None, [before])]
+    paths = [str(_SOURCE), *filter(None, [before["PYTHONPATH"]])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    os.environ["RAY_worker_niceness"] = "0"  # Ray's 15 waits for all else on a busy machine
     children = _children(os.getpid())
     try:
         with warnings.catch_warnings():
@@ -37,10 +38,11 @@ def cluster() -> Iterator[Any]:
         for process in _children(os.getpid()) - children:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
-        if before is None:
-            os.environ.pop("PYTHONPATH", None)
-        else:
-            os.environ["PYTHONPATH"] = before
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 @pytest.fixture

@@ -88,3 +88,9 @@ def test_the_default_space_holds_what_the_recipe_is_and_leaves_out_what_is_fixed
     )
     assert not {"input_scale", "model", "optimizer.learning_rate"} & set(fixed)
     assert "optimizer.weight_decay" in fixed
+    weighted = Recipe(minutes=1.0, weights="package")
+    assert "model.backbone.freeze_stages" in default_space(weighted, fixed=("model",))
+    assert "model.backbone.freeze_stages" not in default_space(weighted, fixed=("model.backbone",))
+    assert "optimizer.learning_rate" not in default_space(weighted, fixed=("optimizer",))
+    assert "model" in default_space(weighted, fixed=("model.short_side",))
+    assert "model" not in default_space(weighted, fixed=("model.detector.score_threshold",))

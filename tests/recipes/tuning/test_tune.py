@@ -180,7 +180,7 @@ def test_validation_without_objects_is_refused(discs: Path, tmp_path: Path) -> N
 
 def test_a_trial_that_fails_is_recorded_and_the_study_goes_on(discs: Path, tmp_path: Path) -> None:
     # impossible together only: each value by itself passes the check
-    search = {"model.detector.kind": "yolo,ssd", "model.detector.num_convs": "1,2"}
+    search = {"model.detector.kind": "yolo,ssd", "model.detector.score_power": "1.0,2.0"}
     study = _tune(discs, tmp_path / "study", 4, search=search, seed=1)
     assert len(study.trials) == 4
     failed = study.failures

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
@@ -127,7 +128,7 @@ class Plan:
         return sum(part.count for part in self.parts)
 
 
-def open_plan(sources: Sequence[str], out: str | Path, options: PartOptions) -> Plan:
+def open_plan(sources: Sequence[str], out: str | os.PathLike[str], options: PartOptions) -> Plan:
     """Divide a run into parts, or go on with the same run; its plan then lies in `OUT/.parts`.
 
     Args:

@@ -9,7 +9,10 @@ from maskwright.model import SemanticSegmenter, config_to_dict
 from maskwright.recipes.recipe import Recipe
 from maskwright.recipes.tuning.search_space import Choices, Range, SearchSpace, Value
 
-__all__ = ["INPUT_SCALE", "default_space", "default_values"]
+__all__ = ["INPUT_SCALE", "NAMED", "default_space", "default_values"]
+
+NAMED = ("preset", "model", "backbone", "weights", "augment")
+"""What `train` takes by a name of its own; everything else is an option of the recipe."""
 
 INPUT_SCALE = "input_scale"
 """Multiplies the input size that the recipe chose."""
@@ -101,10 +104,19 @@ def _option(plain: Any, name: str) -> object:
 
 
 def _is_fixed(name: str, fixed: Collection[str]) -> bool:
-    aliases = {
+    """Whether an option, or one that would undo or be undone by it, is among the fixed ones."""
+    of_pairs = ("model.detector", "model.mask_head", "model.head")
+    stands_for = {
         "augment": ("augmentation",),
+        "model": of_pairs,  # parts have options of their own
         INPUT_SCALE: ("model.short_side", "model.long_side", "model.fixed_size"),
-        "model.backbone.freeze_stages": ("model.backbone",),
     }
-    mine = (name, *aliases.get(name, ()))
-    return any(each == one or each.startswith(f"{one}.") for each in fixed for one in mine)
+    mine = stands_for.get(name, () if name in NAMED else (name,))
+    return name in fixed or any(_are_nested(each, one) for each in fixed for one in mine)
+
+
+def _are_nested(one: str, other: str) -> bool:
+    """Whether two options of the recipe are the same, or one is a part of the other."""
+    if one in NAMED or other in NAMED:
+        return False
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")

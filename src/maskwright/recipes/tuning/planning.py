@@ -10,9 +10,9 @@ from maskwright.errors import ConfigError
 from maskwright.recipes.comparison_folder import fingerprint
 from maskwright.recipes.recipe import Recipe
 from maskwright.recipes.run import Parts
-from maskwright.recipes.tuning.default_space import default_space, default_values
+from maskwright.recipes.tuning.default_space import NAMED, default_space, default_values
 from maskwright.recipes.tuning.search_space import Search, SearchSpace, Value, to_space
-from maskwright.recipes.tuning.trial import NAMED, Common, trial_recipe
+from maskwright.recipes.tuning.trial import Common, trial_recipe
 
 __all__ = ["Plan", "make_plan"]
 

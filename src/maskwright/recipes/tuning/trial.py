@@ -17,13 +17,10 @@ from maskwright.recipes.choose import DataFacts, choose_recipe
 from maskwright.recipes.recipe import Preset, Recipe, TaskName
 from maskwright.recipes.run import Parts, Validated
 from maskwright.recipes.training_runs import resume, train
-from maskwright.recipes.tuning.default_space import INPUT_SCALE
+from maskwright.recipes.tuning.default_space import INPUT_SCALE, NAMED
 from maskwright.recipes.tuning.search_space import Value
 
-__all__ = ["NAMED", "Common", "Job", "Outcome", "run_trial", "train_arguments", "trial_recipe"]
-
-NAMED = ("preset", "model", "backbone", "weights", "augment")
-"""What `train` takes by a name of its own; everything else is an option of the recipe."""
+__all__ = ["Common", "Job", "Outcome", "run_trial", "train_arguments", "trial_recipe"]
 
 
 @dataclass(frozen=True, kw_only=True)
