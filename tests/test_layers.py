@@ -15,6 +15,7 @@ _RANK = {
     "devices": 1,
     "kept_memory": 1,
     "files": 1,
+    "ray_session": 1,
     "masks": 2,
     "conversions": 3,
     "structures": 4,

@@ -73,6 +73,7 @@ Examples:
     maskwright predict runs/first/best.safetensors pictures/ --out results --write overlay csv
     maskwright predict runs/first/best.safetensors 'day*/*.png' --score-threshold 0.7
     maskwright predict runs/first/best.safetensors slide.tif --tiles auto
+    maskwright predict runs/first/best.safetensors pictures/ --out results --ray
     maskwright predict runs/classes/best.safetensors pictures/ --semantic --out maps""",
 )
 app.command(
@@ -201,6 +202,21 @@ Examples:
     maskwright compare train.json --val val.json --budget 20m --out depths \\
         --models faster-rcnn+mask-rcnn@resnet18,faster-rcnn+mask-rcnn@resnet50""",
 )
+app.command(
+    "maskwright.cli.tune:tune",
+    name="tune",
+    help="Search for the options that train best on some pictures.",
+    help_epilogue="""\
+Examples:
+
+    maskwright tune annotations.json --out study --trials 20 --minutes 10
+    maskwright tune train.json --val val.json --out study --minutes 5 --limit 200
+    maskwright tune train.json --val val.json --out rates --steps 500 \\
+        --search optimizer.learning_rate=1e-3:5e-2:log --search warmup=0.01:0.2
+    maskwright tune annotations.json --out study --minutes 10 --ray --parallel 4
+    maskwright tune annotations.json --out study --minutes 10 \\
+        --search default --search model=faster-rcnn+mask-rcnn,ssd+fcn,yolo+prototypes""",
+)
 
 _data = App(name="data", help="Annotated pictures: check, convert, divide, count and look at them.")
 _data.command(
@@ -303,17 +319,21 @@ def dotted_to_set(tokens: Sequence[str]) -> list[str]:
     return rewritten
 
 
-def bare_augment_to_default(tokens: Sequence[str]) -> list[str]:
-    """Give `--augment` without a name the name "default".
+_BARE = {"--augment": "default", "--ray": "local"}
+"""Options that may stand without a value, and what they then mean."""
 
-    >>> bare_augment_to_default(["data", "view", "d.json", "--augment", "--out", "s.png"])
+
+def name_bare_options(tokens: Sequence[str]) -> list[str]:
+    """Give `--augment` and `--ray` without a value the value that they then mean.
+
+    >>> name_bare_options(["data", "view", "d.json", "--augment", "--out", "s.png"])
     ['data', 'view', 'd.json', '--augment', 'default', '--out', 's.png']
     """
     named: list[str] = []
     for token, following in zip(tokens, [*tokens[1:], "--"], strict=True):
         named.append(token)
-        if token == "--augment" and following.startswith("-"):
-            named.append("default")
+        if token in _BARE and following.startswith("-"):
+            named.append(_BARE[token])
     return named
 
 
@@ -321,7 +341,7 @@ def run(tokens: Sequence[str]) -> int:
     """Run one command line and return its exit code: 0 well, 1 in part, 2 an error, 130 Ctrl-C."""
     try:
         code = app(
-            dotted_to_set(bare_augment_to_default(tokens)),
+            dotted_to_set(name_bare_options(tokens)),
             result_action="return_value",
             exit_on_error=True,
         )

@@ -280,24 +280,18 @@ def open_model(
     precision: str = "fp32",
 ) -> Predictor:
     """Return the model, or it and those of `ensemble` as one."""
-    from maskwright.inference import load, load_ensemble
+    from maskwright.inference import ModelChoice
 
-    if not ensemble:
-        if ensemble_weights:
-            raise ConfigError("--ensemble-weights needs --ensemble with more models")
-        return load(
-            model, weights=weights, device=device, tta=tta, runtime=runtime, precision=precision
-        )
-    if weights is not None:
-        raise ConfigError("--weights is of one torchvision model and does not go with --ensemble")
-    return load_ensemble(
-        [model, *ensemble],
-        weights=ensemble_weights or None,
+    return ModelChoice(
+        model=model,
+        weights=weights,
         device=device,
         tta=tta,
+        ensemble=tuple(ensemble),
+        ensemble_weights=tuple(ensemble_weights),
         runtime=runtime,
         precision=precision,
-    )
+    ).open()
 
 
 def open_subset(dataset: Dataset, model: str, name: str) -> Dataset:

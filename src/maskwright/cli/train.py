@@ -42,6 +42,7 @@ def train(
     memory: float | None = None,
     folds: int | None = None,
     sanity: Annotated[bool, Parameter(negative="")] = False,
+    limit: int | None = None,
     follow_links: Annotated[bool, Parameter(negative="")] = False,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
@@ -95,6 +96,7 @@ def train(
         sanity: First overfit one batch, for two minutes at most, and say whether the loss falls and
             the objects are found again. If not, nothing is trained and the exit code is 1.
             Without --out that is all.
+        limit: Take so many training pictures, and no more of the others, drawn by the seed.
         follow_links: Follow symbolic links that lead out of the folder of the data.
         set_: Set an option of the recipe: name=value.
         json_: Print the scores as JSON, and nothing else.
@@ -107,7 +109,7 @@ def train(
         unwanted: dict[str, object] = {"--val": val, "--images": images, "--groups": groups}
         unwanted |= {"--model": model, "--backbone": backbone, "--preset": preset}
         unwanted |= {"--weights": weights, "--augment": augment, "--folds": folds}
-        unwanted |= {"--sanity": sanity, "--auto-batch": auto_batch}
+        unwanted |= {"--sanity": sanity, "--auto-batch": auto_batch, "--limit": limit}
         if given := [name for name, value in unwanted.items() if value]:
             raise ConfigError(f"--resume RUN goes on as it was started: leave {given[0]} out")
         lengths: dict[str, object] = {"num_steps": steps, "minutes": minutes, "seed": seed or None}
@@ -139,6 +141,7 @@ def train(
         overrides=parse_overrides(set_),
         auto_batch=auto_batch,
         memory=memory,
+        limit=limit,
     )
     if sanity:
         check = recipes.check_training(request, device=device, quiet=json_)

@@ -13,8 +13,11 @@ from maskwright.inference.fusing import fuse_views
 from maskwright.inference.joining import join_tiles
 from maskwright.inference.loading import load
 from maskwright.inference.measure import measure
+from maskwright.inference.model_choice import ModelChoice
+from maskwright.inference.parts import PartOptions
 from maskwright.inference.postprocess import PostProcessing
 from maskwright.inference.predictor import Predictor, Runtime, SemanticRuntime
+from maskwright.inference.ray_run import predict_on_ray
 from maskwright.inference.runtimes import RUNTIMES, RuntimeKind
 from maskwright.inference.sources import find_sources
 from maskwright.inference.tiling import TilePlan, plan_tiles
@@ -26,6 +29,8 @@ __all__ = [
     "RUNTIMES",
     "ClassMapRun",
     "Ensemble",
+    "ModelChoice",
+    "PartOptions",
     "PostProcessing",
     "PredictionRun",
     "Predictor",
@@ -44,5 +49,6 @@ __all__ = [
     "measure",
     "parse_views",
     "plan_tiles",
+    "predict_on_ray",
     "predict_to_folder",
 ]

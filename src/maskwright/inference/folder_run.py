@@ -23,9 +23,12 @@ __all__ = [
     "OUTPUTS",
     "PredictionRun",
     "UnreadPicture",
+    "find_pictures",
     "is_written_by_us",
+    "places_of",
     "predict_to_folder",
     "require_outputs",
+    "write_pictures",
 ]
 
 # What people look at and count; COCO results keep the unsure objects, for scoring needs them.
@@ -122,14 +125,63 @@ def predict_to_folder(
         raise ConfigError(f"pixel_size must be a positive length, got {pixel_size}")
     steps = PostProcessing() if steps is None else steps
     out = Path(out)
-    paths = [path for path in find_sources(sources) if not is_written_by_us(path, out)]
-    places = _places(paths, image_ids)
+    paths = find_pictures(sources, out)
+    places = places_of(paths, image_ids)
     failures: list[UnreadPicture] = []
 
     def leave_out(path: Path, error: ImageError) -> None:
         failures.append(UnreadPicture(path=path, reason=str(error)))
 
     results = ResultFiles(out, frozenset(outputs), pixel_size)
+    write_pictures(
+        predictor,
+        paths,
+        places,
+        results,
+        leave_out,
+        steps=steps,
+        batch_size=batch_size,
+        tiles=tiles,
+        overlap=overlap,
+        progress=progress,
+    )
+    results.finish()
+    return PredictionRun(
+        written=tuple(results.written),
+        failures=tuple(failures),
+        num_images=results.num_images,
+        num_objects=results.num_objects,
+        notes=tuple(results.notes),
+    )
+
+
+def write_pictures(
+    predictor: Predictor,
+    paths: Sequence[Path],
+    places: Mapping[Path, Place],
+    results: ResultFiles,
+    leave_out: Callable[[Path, ImageError], None],
+    *,
+    steps: PostProcessing,
+    batch_size: BatchSize,
+    tiles: Tiles | None,
+    overlap: int | None,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Find the objects of each picture and hand them to `results`, in order.
+
+    Args:
+        predictor: The model.
+        paths: The pictures.
+        places: What the results of each are called.
+        results: Written to as the pictures come; not finished.
+        leave_out: Told of a picture that cannot be read.
+        steps: As for `predict_to_folder`, and so are the others.
+        batch_size: Pictures or tiles at a time.
+        tiles: Side of a tile, "auto" or None.
+        overlap: Of tiles.
+        progress: Called with what is done and all.
+    """
     if tiles is None:
         each = find_whole(
             predictor, paths, leave_out, steps=steps, batch_size=batch_size, progress=progress
@@ -153,14 +205,6 @@ def predict_to_folder(
                 write(add)
             else:
                 add()  # the windows are open for as long as this
-    results.finish()
-    return PredictionRun(
-        written=tuple(results.written),
-        failures=tuple(failures),
-        num_images=results.num_images,
-        num_objects=results.num_objects,
-        notes=tuple(results.notes),
-    )
 
 
 def require_outputs(outputs: Collection[str], known: Sequence[str]) -> None:
@@ -183,7 +227,16 @@ def is_written_by_us(path: Path, out: Path) -> bool:
     return any(folder in path.resolve().parents for folder in folders)
 
 
-def _places(paths: Sequence[Path], image_ids: Mapping[str, int] | None) -> dict[Path, Place]:
+def find_pictures(sources: Sequence[str | os.PathLike[str]], out: Path) -> list[Path]:
+    """Return the pictures that sources name, without those that a run wrote below `out`.
+
+    Raises:
+        DataError: A source that does not exist or holds no pictures.
+    """
+    return [path for path in find_sources(sources) if not is_written_by_us(path, out)]
+
+
+def places_of(paths: Sequence[Path], image_ids: Mapping[str, int] | None) -> dict[Path, Place]:
     """Names and ids of each picture's results."""
     counts = Counter(path.name for path in paths)
     # The bare name, as in COCO, unless two pictures share it.

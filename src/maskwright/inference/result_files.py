@@ -21,7 +21,10 @@ from maskwright.structures import Instances, Size
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["OUTPUTS", "Place", "ResultFiles"]
+__all__ = ["OUTPUTS", "RESULTS", "TABLE", "Place", "ResultFiles"]
+
+RESULTS, TABLE = "results.json", "objects.csv"
+"""The files of a run."""
 
 OUTPUTS = ("overlay", "coco", "labelmap", "masks", "csv")
 """What a run can write: see `predict_to_folder`."""
@@ -100,18 +103,30 @@ class ResultFiles:
         self.num_images += 1
         self.num_objects += len(shown)
 
+    @property
+    def coco_entries(self) -> list[dict[str, Any]]:
+        """COCO results of all pictures so far, in order."""
+        return self._coco
+
+    def table(self) -> pd.DataFrame | None:
+        """Return the measurements of all pictures so far; None without a picture."""
+        if not self._tables:
+            return None
+        import pandas as pd
+
+        # Empty tables have the columns and nothing to say about their types.
+        filled = [table for table in self._tables if len(table)] or self._tables[:1]
+        return pd.concat(filled, ignore_index=True)
+
     def finish(self) -> None:
         """Write the files of the run; without a picture there is no table."""
         if "coco" in self._outputs:
-            self.written.append(self._out / "results.json")
+            self.written.append(self._out / RESULTS)
             write_coco_results(self.written[-1], self._coco)
-        if "csv" in self._outputs and self._tables:
-            import pandas as pd
-
-            # Empty tables have the columns and nothing to say about their types.
-            filled = [table for table in self._tables if len(table)] or self._tables[:1]
-            self.written.append(self._out / "objects.csv")
-            write_table(self.written[-1], pd.concat(filled, ignore_index=True))
+        table = self.table()
+        if table is not None:
+            self.written.append(self._out / TABLE)
+            write_table(self.written[-1], table)
 
 
 def _note(place: Place, image_size: Size, outputs: frozenset[str]) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "coco_text",
     "write_coco_results",
     "write_label_map",
     "write_large_label_map",
@@ -41,9 +42,13 @@ def write_coco_results(path: Path, results: Sequence[dict[str, Any]]) -> None:
     Raises:
         OSError: The file cannot be written, or the disk is full.
     """
-    lines = ",\n".join(json.dumps(result, allow_nan=False) for result in results)
     with atomic_write(path) as partial:
-        partial.write_text(f"[\n{lines}\n]\n" if results else "[]\n", encoding="utf-8")
+        partial.write_text(f"[\n{coco_text(results)}\n]\n" if results else "[]\n", encoding="utf-8")
+
+
+def coco_text(results: Sequence[dict[str, Any]]) -> str:
+    """Return COCO results as the lines between the brackets of their file."""
+    return ",\n".join(json.dumps(result, allow_nan=False) for result in results)
 
 
 def write_label_map(

@@ -36,6 +36,7 @@ from maskwright.recipes.run_request import RunRequest
 from maskwright.recipes.scoring import predict_dataset, score_class_maps, score_model
 from maskwright.recipes.training_check import TrainingCheck
 from maskwright.recipes.training_runs import resume, train, train_request
+from maskwright.recipes.tuning import Study, tune
 
 __all__ = [
     "PRESETS",
@@ -56,6 +57,7 @@ __all__ = [
     "Robustness",
     "RobustnessOptions",
     "RunRequest",
+    "Study",
     "TaskName",
     "TrainedRun",
     "TrainingCheck",
@@ -88,6 +90,7 @@ __all__ = [
     "score_model",
     "train",
     "train_request",
+    "tune",
     "view_augmented",
     "write_check_page",
     "write_error_analysis",

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from maskwright.data import Dataset, fold_dataset, group_pictures, open_dataset, split_dataset
-from maskwright.errors import DataError
+from maskwright.errors import ConfigError, DataError
 from maskwright.recipes.moving_parts import Parts
 
 __all__ = ["open_parts"]
@@ -26,13 +26,34 @@ def open_parts(source: Mapping[str, Any]) -> Parts:
     Args:
         source: "data", "validation", "images", "seed" and, if there are any, "groups", each as
             `train` takes it; "fold", see `RunRequest.source`; "classes", where a trained model
-            decides them, its names and ids by label.
+            decides them, its names and ids by label; "limit", see `RunRequest`.
 
     Raises:
         DataError: The data cannot be read, or has too few pictures or groups to split; the
             validation pictures have objects of classes that the others do not list.
-        ConfigError: A rule for groups that is not one.
+        ConfigError: A rule for groups that is not one, or a limit below 1.
     """
+    limit = source.get("limit")
+    if limit is None:
+        return _open_all(source)
+    if limit < 1:
+        raise ConfigError(f"limit must be 1 picture or more, got {limit}")
+    parts = _open_all(source)
+    return Parts(
+        train=_drawn(parts.train, limit, source["seed"]),
+        validation=_drawn(parts.validation, limit, source["seed"]),
+        test=None if parts.test is None else _drawn(parts.test, limit, source["seed"]),
+    )
+
+
+def _drawn(dataset: Dataset, limit: int, seed: int) -> Dataset:
+    """At most so many pictures, in the order of the dataset."""
+    if limit >= len(dataset):
+        return dataset
+    return dataset.subset(np.sort(np.random.default_rng(seed).permutation(len(dataset))[:limit]))
+
+
+def _open_all(source: Mapping[str, Any]) -> Parts:
     follow_links = source.get("follow_links", False)
     data = open_dataset(source["data"], images=source["images"], follow_links=follow_links)
     if (classes := source.get("classes")) is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -47,7 +47,7 @@ from maskwright.training import (
 )
 from maskwright.transforms import Transform
 
-__all__ = ["Parts", "TrainedRun", "run_recipe"]
+__all__ = ["Parts", "TrainedRun", "Validated", "run_recipe"]
 
 _CACHE_BYTES = 512 * 1024 * 1024
 """Decoded pictures of small datasets are kept, which spares decoding them in every epoch."""
@@ -76,6 +76,23 @@ class TrainedRun:
     seconds: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Validated:
+    """A validation in the middle of a run, for those who watch it.
+
+    Args:
+        step: Steps done.
+        spent: Share of the budget spent, in (0, 1].
+        score: The number that chooses the best model: mask AP, or mean IoU.
+        scores: All that was measured, as the log calls it.
+    """
+
+    step: int
+    spent: float
+    score: float
+    scores: dict[str, float]
+
+
 def run_recipe(
     folder: RunFolder,
     recipe: Recipe,
@@ -85,6 +102,7 @@ def run_recipe(
     processes: Processes | None = None,
     before_resize: Transform | None = None,
     is_resumed: bool = False,
+    on_validation: Callable[[Validated], None] | None = None,
     quiet: bool = False,
 ) -> TrainedRun:
     """Train, then score the best model on the validation and the test pictures.
@@ -97,6 +115,8 @@ def run_recipe(
         processes: Those that take each step together; None for this one alone.
         before_resize: What every training picture goes through first; None for nothing.
         is_resumed: Go on from the folder's saved state.
+        on_validation: Told of each validation, once the state after it is saved. An error that it
+            raises ends the run there.
         quiet: Show nothing.
 
     Raises:
@@ -109,7 +129,7 @@ def run_recipe(
         training.go_on()
     else:
         training.start()
-    _train(training, quiet=quiet or not processes.is_first)
+    _train(training, on_validation, quiet=quiet or not processes.is_first)
     model = _best_model(training)
     task = task_of(model, folder.path, processes)
     validation = task.score(parts.validation)
@@ -130,7 +150,9 @@ def run_recipe(
     )
 
 
-def _train(training: MovingParts, *, quiet: bool) -> None:
+def _train(
+    training: MovingParts, on_validation: Callable[[Validated], None] | None, *, quiet: bool
+) -> None:
     """Take the steps of the budget that are left, evaluating in between and at the end."""
     recipe, start = training.recipe, training.point
     budget = Budget(
@@ -167,6 +189,11 @@ def _train(training: MovingParts, *, quiet: bool) -> None:
                 display.message(_score_line(report.step, scores))
                 if is_first:
                     draw_curves(training.folder.metrics_path, training.folder.curves_path)
+                if on_validation is not None:
+                    score = scores[training.task.decisive]
+                    on_validation(
+                        Validated(step=report.step, spent=spent, score=score, scores=scores)
+                    )
                 if training.is_patience_spent():
                     display.message(
                         f"stopped early: no better score in {training.since_best} evaluations"

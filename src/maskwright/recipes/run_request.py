@@ -50,6 +50,7 @@ class RunRequest:
         overrides: Options of the recipe by dotted name.
         auto_batch: Take as many pictures at a time as memory has room for.
         memory: Gigabytes (10^9 bytes) that the process may hold; None takes most of what is free.
+        limit: So many training pictures, and no more of the others, drawn by the seed.
 
     Raises:
         ConfigError: A negative seed, groups or folds beside validation pictures, or a fold that
@@ -75,6 +76,7 @@ class RunRequest:
     overrides: Mapping[str, Any] | None = None
     auto_batch: bool = False
     memory: float | None = None
+    limit: int | None = None
 
     def __post_init__(self) -> None:
         if self.groups and self.validation is not None:
@@ -100,6 +102,7 @@ class RunRequest:
             "groups": [self.groups] if isinstance(self.groups, str) else list(self.groups),
             "follow_links": self.follow_links,
             "fold": None if self.fold is None else list(self.fold),
+            "limit": self.limit,
         }
 
     def choose(self, parts: Parts, device: torch.device, *, processes: int = 1) -> Recipe:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from maskwright.recipes.auto_batch import AutoBatch
 from maskwright.recipes.data_notes import require_learnable
 from maskwright.recipes.opened_parts import open_parts
 from maskwright.recipes.recipe import Preset, Recipe, TaskName
-from maskwright.recipes.run import Parts, TrainedRun, run_recipe
+from maskwright.recipes.run import Parts, TrainedRun, Validated, run_recipe
 from maskwright.recipes.run_record import RunRecord, difference_table, make_record
 from maskwright.recipes.run_request import RunRequest
 from maskwright.training import (
@@ -70,7 +70,9 @@ def train(
     auto_batch: bool = False,
     memory: float | None = None,
     device: str | None = None,
+    limit: int | None = None,
     follow_links: bool = False,
+    on_validation: Callable[[Validated], None] | None = None,
     quiet: bool = False,
 ) -> TrainedRun:
     """Train a model on annotated pictures and score it; only `data` and `out` are needed.
@@ -107,7 +109,10 @@ def train(
         memory: With `auto_batch`: gigabytes that the process may hold; None takes most of what is
             free.
         device: "cpu", "cuda", "mps"; None takes the best there is.
+        limit: Take so many training pictures, and no more of validation and of test pictures, all
+            drawn by the seed; None takes all.
         follow_links: Follow links out of the data's folder, as for `open_dataset`.
+        on_validation: Told of each validation during the run, see `run_recipe`.
         quiet: Show nothing; otherwise the import report, the recipe and the progress go to
             standard error.
 
@@ -137,8 +142,16 @@ def train(
         overrides=overrides,
         auto_batch=auto_batch,
         memory=memory,
+        limit=limit,
     )
-    return train_request(request, out=out, transform=transform, device=device, quiet=quiet)
+    return train_request(
+        request,
+        out=out,
+        transform=transform,
+        device=device,
+        on_validation=on_validation,
+        quiet=quiet,
+    )
 
 
 def train_request(
@@ -147,11 +160,12 @@ def train_request(
     out: str | Path,
     transform: Transform | None = None,
     device: str | None = None,
+    on_validation: Callable[[Validated], None] | None = None,
     quiet: bool = False,
 ) -> TrainedRun:
     """Train as asked; the arguments and the errors are those of `train`."""
     if num_restarts() and (Path(out) / "state.safetensors").is_file():
-        return resume(out, device=device, quiet=quiet)
+        return resume(out, device=device, on_validation=on_validation, quiet=quiet)
     chosen_device = choose_device(device)
     with join_processes(chosen_device) as processes:
         source = request.source()
@@ -172,6 +186,7 @@ def train_request(
             processes=processes,
             measured=measured,
             transform=transform,
+            on_validation=on_validation,
             quiet=quiet,
         )
 
@@ -186,6 +201,7 @@ def train_recipe(
     processes: Processes | None = None,
     measured: AutoBatch | None = None,
     transform: Transform | None = None,
+    on_validation: Callable[[Validated], None] | None = None,
     quiet: bool = False,
 ) -> TrainedRun:
     """Do what a recipe says in a new run folder, which `resume` goes on with.
@@ -199,6 +215,7 @@ def train_recipe(
         processes: Those that take each step together; None for this one alone.
         measured: What was found of memory, to be announced.
         transform: What every training picture goes through first.
+        on_validation: Told of each validation during the run, see `run_recipe`.
         quiet: Show nothing.
 
     Raises:
@@ -222,6 +239,7 @@ def train_recipe(
                 device,
                 processes=processes,
                 before_resize=transform,
+                on_validation=on_validation,
                 quiet=quiet,
             )
         except BaseException:
@@ -237,6 +255,7 @@ def resume(
     transform: Transform | None = None,
     overrides: Mapping[str, Any] | None = None,
     device: str | None = None,
+    on_validation: Callable[[Validated], None] | None = None,
     quiet: bool = False,
 ) -> TrainedRun:
     """Go on with a run that was stopped, from its last saved state.
@@ -247,6 +266,7 @@ def resume(
         overrides: Options of the recipe by dotted name. `num_workers`, `pictures_at_once` and
             `loggers` may differ from those of the run; others only say what is expected of it.
         device: As for `train`.
+        on_validation: As for `train`.
         quiet: Show nothing.
 
     Raises:
@@ -280,6 +300,7 @@ def resume(
             processes=processes,
             before_resize=transform,
             is_resumed=True,
+            on_validation=on_validation,
             quiet=quiet,
         )
 
