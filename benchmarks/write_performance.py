@@ -46,16 +46,17 @@ def network_part() -> list[str]:
         "detections come out. torchvision runs as a user runs it, with pycocotools' `encode`. "
         f"The bar is {measured['bar']:g} times, the goal {measured['goal']:g}.",
         "",
-        "| detections | side | ms | times as fast as torchvision | peak MiB |",
-        "|---|---|---|---|---|",
+        "| detections | side | ms | times as fast as torchvision | GFLOP/s | peak MiB |",
+        "|---|---|---|---|---|---|",
     ]
     for found in measured["results"]:
         reference = found["sides"]["torchvision"]["milliseconds"]
         lines += [
             f"| {found['detections']} | {name} | {side['milliseconds']:.0f} | "
-            f"{reference / side['milliseconds']:.2f} | {side['peak_mib']} |"
+            f"{_ratio(side, reference)} | {_speed(side)} | {side['peak_mib']} |"
             for name, side in found["sides"].items()
         ]
+    lines += _peak_lines(measured)
     lines += ["", "How far the results are apart from torchvision's, at most:", ""]
     lines += ["| detections | side | box | score | pixels of a mask |", "|---|---|---|---|---|"]
     for found in measured["results"]:
@@ -67,6 +68,32 @@ def network_part() -> list[str]:
     for found in measured["results"]:
         lines += ["", *stages_table(found)]
     return [*lines, "", machine_line(measured["machine"]), ""]
+
+
+def _ratio(side: dict[str, Any], reference: float) -> str:
+    """The median of neighbouring pairs and where eight tenths of them lie, where measured so."""
+    if "ratio" not in side:
+        return f"{reference / side['milliseconds']:.2f}"
+    ratio = side["ratio"]
+    return f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"
+
+
+def _speed(side: dict[str, Any]) -> str:
+    speed = side.get("gigaflops_per_second")
+    return "" if speed is None else f"{speed:.0f}"
+
+
+def _peak_lines(measured: dict[str, Any]) -> list[str]:
+    if "peak" not in measured:
+        return []
+    peak, first = measured["peak"], measured["results"][0]
+    return [
+        "",
+        f"Arithmetic: {sum(first['gigaflops'].values()):.0f} GFLOP with {first['detections']} "
+        f"detections. The machine computes at most {peak['product']:.0f} GFLOP/s in a matrix "
+        f"product and {peak['convolution']:.0f} in a direct convolution; Winograd's algorithm does "
+        "with a quarter of the multiplications, so the engine may be above them.",
+    ]
 
 
 def stages_table(found: dict[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from maskwright.recipes.augmenting import override_recipe, view_augmented
+from maskwright.recipes.benchmark import Bench, bench
 from maskwright.recipes.calibrating import Calibrated, calibrate_model, save_reliability_plot
 from maskwright.recipes.card import ModelCard, model_card, push_model, save_for_hub
 from maskwright.recipes.check_page import write_check_page
@@ -29,6 +30,7 @@ from maskwright.recipes.training_runs import resume, train
 
 __all__ = [
     "PRESETS",
+    "Bench",
     "Calibrated",
     "ComparedModel",
     "Comparison",
@@ -45,6 +47,7 @@ __all__ = [
     "RobustnessOptions",
     "TaskName",
     "TrainedRun",
+    "bench",
     "calibrate_model",
     "choose_recipe",
     "compare",
