@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -134,10 +135,10 @@ def test_the_key_tells_what_times_depend_on() -> None:
     assert len({key, *others}) == 6
 
 
-@pytest.mark.parametrize("dtype", ["uint16", "float32"])
-def test_pictures_to_measure_on_are_as_the_model_takes_them(dtype: str) -> None:
+@pytest.mark.parametrize("values", ["uint16", "float32"])
+def test_pictures_to_measure_on_are_as_the_model_takes_them(values: Any) -> None:
     pixels = PixelFormat(
-        channels=4, dtype=dtype, mean=(9.0, 8.0, 7.0, 6.0), std=(1.0, 1.0, 1.0, 1.0)
+        channels=4, values=values, mean=(9.0, 8.0, 7.0, 6.0), std=(1.0, 1.0, 1.0, 1.0)
     )
     config = SemanticSegmenter.Config(
         backbone=ResNet.Config(depth=18), neck=FPN.Config(channels=8), pixels=pixels, short_side=32,

@@ -92,7 +92,8 @@ def predict(
         weights: For torchvision/NAME models: a file, or download.
         device: cpu, cuda or mps. By default the best there is.
         runtime: What runs the model: torch (our engine: the model's results in less time), eager
-            (the model as it was trained), or auto.
+            (the model as it was trained), onnx, openvino, measured (the quickest of those here,
+            which is then remembered), or auto (what was remembered, else the engine).
         precision: What the network computes in; only fp32 gives the model's exact results.
         json_: Print a summary as JSON, and nothing else.
     """

@@ -176,9 +176,10 @@ def _made_up_picture(config: ModelConfig) -> np.ndarray:
     smooth = cv2.resize(coarse, (width, height)).reshape(height, width, channels)
     if config.pixels is None:
         return np.rint(255 * smooth).astype(np.uint8)
+    kind = np.dtype(config.pixels.values)
     mean, std = np.array(config.pixels.mean), np.array(config.pixels.std)
-    values = np.clip(mean + 3 * std * (smooth - 0.5), 0, None)
-    return values.astype(config.pixels.dtype)
+    highest = np.iinfo(kind).max if kind.kind == "u" else np.inf
+    return np.clip(mean + 3 * std * (smooth - 0.5), 0, highest).astype(kind)
 
 
 def _entry(key: str) -> Path | None:
