@@ -175,11 +175,11 @@ def _made_up_picture(config: ModelConfig) -> np.ndarray:
     coarse = rng.random((max(2, height // 40), max(2, width // 40), channels), np.float32)
     smooth = cv2.resize(coarse, (width, height)).reshape(height, width, channels)
     if config.pixels is None:
-        return np.rint(255 * smooth).astype(np.uint8)
+        return np.asarray(np.rint(255 * smooth), np.uint8)
     kind = np.dtype(config.pixels.values)
     mean, std = np.array(config.pixels.mean), np.array(config.pixels.std)
     highest = np.iinfo(kind).max if kind.kind == "u" else np.inf
-    return np.clip(mean + 3 * std * (smooth - 0.5), 0, highest).astype(kind)
+    return np.asarray(np.clip(mean + 3 * std * (smooth - 0.5), 0, highest), kind)
 
 
 def _entry(key: str) -> Path | None:

@@ -13,6 +13,7 @@ from maskwright.model import InstanceSegmenter
 from maskwright.model.torchvision_rcnn import RCNN_MODELS
 from maskwright.model.torchvision_ssd import SSD_MODELS
 from maskwright.recipes.benchmark.peers import torchvision_network
+from maskwright.recipes.benchmark.random_models import finding_objects
 from maskwright.recipes.benchmark.twin import twin_name, twin_options, twin_state
 
 _KNOWN = RCNN_MODELS | SSD_MODELS
@@ -36,12 +37,12 @@ def test_the_twin_finds_what_the_model_finds() -> None:
     name = "ssdlite320_mobilenet_v3_large"
     torch.manual_seed(0)
     config = _KNOWN[name].config
-    detector = replace(config.detector, detections_per_image=20, score_threshold=0.3)
-    ours = InstanceSegmenter(replace(config, detector=detector), ("a", "b")).eval()
+    image = torch.randint(0, 256, (120, 160, 3), dtype=torch.uint8)
+    ours = finding_objects(InstanceSegmenter(config, ("a", "b")), image.numpy(), 20)
+    assert isinstance(ours, InstanceSegmenter)
     options = twin_options(ours, name)
     theirs = torchvision_network({"network": name, "options": options})
     theirs.load_state_dict(twin_state(ours, name, options))
-    image = torch.randint(0, 256, (120, 160, 3), dtype=torch.uint8)
     (found,) = ours.predict(ours.collate([image.numpy()]))
     with torch.inference_mode():
         (expected,) = theirs([image.permute(2, 0, 1) / 255])

@@ -15,7 +15,6 @@ from torch import nn
 from maskwright.detectors import RCNN
 from maskwright.errors import ConfigError, MaskwrightError, MissingExtraError
 from maskwright.inference.engine.rewriting import folded_copy
-from maskwright.inference.export.deconvolution import shuffle_deconvolutions
 from maskwright.inference.export.folder import ExportHeader, GraphFiles, checksum, write_header
 from maskwright.inference.export.graphs import Graph, graphs_of
 from maskwright.inference.export.instructions import write_instructions
@@ -90,7 +89,6 @@ def _plain_copy(model: Model) -> Any:
     """Return a copy on the CPU with its batch norms folded, whatever wrote the graph knows."""
     copy = folded_copy(model).cpu().to(memory_format=torch.contiguous_format)
     _fix_padding(copy)
-    shuffle_deconvolutions(copy)
     return copy.eval().requires_grad_(False)
 
 

@@ -93,4 +93,4 @@ def _mask_difference(one: dict[str, Any], other: dict[str, Any]) -> float:
         return 1.0
     masks = Masks.from_rle([one["segmentation"], other["segmentation"]], (height, width))
     shared = int(masks[:1].intersection(masks[1:]).area[0])
-    return (int(masks.area.sum()) - 2 * shared) / (height * width)
+    return float((int(masks.area.sum()) - 2 * shared) / (height * width))

@@ -38,7 +38,7 @@ Said = dict[str, list[list[dict[str, Any]]]]
 
 def bench(
     model: str | os.PathLike[str],
-    pictures: Sequence[str | os.PathLike[str]] = (),
+    pictures: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
     *,
     runtimes: Sequence[str] = (),
     precisions: Sequence[str] = ("fp32",),
@@ -99,7 +99,11 @@ def bench(
     with tempfile.TemporaryDirectory(prefix="maskwright-bench-") as name:
         folder = Path(name)
         paths = bench_pictures(pictures, folder, size, limit)
-        options = {"device": device, "threads": threads, "keeps_memory": keeps_memory}
+        options: dict[str, Any] = {
+            "device": device,
+            "threads": threads,
+            "keeps_memory": keeps_memory,
+        }
         opened = open_bench_model(
             model, folder, read_image(paths[0]), weights=weights, detections=detections,
             preset=preset,

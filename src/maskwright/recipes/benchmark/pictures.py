@@ -21,7 +21,10 @@ _GRAIN = 40
 
 
 def bench_pictures(
-    sources: Sequence[str | os.PathLike[str]], folder: Path, size: Size, limit: int
+    sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    folder: Path,
+    size: Size,
+    limit: int,
 ) -> list[Path]:
     """Return picture files, at most `limit`, evenly drawn; without sources a made-up JPEG.
 
@@ -38,7 +41,8 @@ def bench_pictures(
     if limit < 1:
         raise ConfigError(f"--limit must be 1 or more, got {limit}")
     if sources:
-        paths = find_sources(list(sources))
+        is_one = isinstance(sources, str | os.PathLike)
+        paths = find_sources([sources] if is_one else list(sources))
         places = np.linspace(0, len(paths) - 1, min(limit, len(paths))).round().astype(int)
         return [paths[place] for place in places.tolist()]
     if not all(0 < side <= _LARGEST for side in size):
@@ -54,9 +58,9 @@ def make_picture(size: Size) -> np.ndarray:
     rng = np.random.default_rng(0)
     coarse_size = (max(2, height // _GRAIN), max(2, width // _GRAIN), 3)
     coarse = rng.integers(0, 256, coarse_size).astype(np.float32)
-    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    smooth = np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC))
     smooth += rng.normal(0, 6, smooth.shape).astype(np.float32)
-    return np.clip(smooth, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(smooth, 0, 255), np.uint8)
 
 
 def parse_size(text: str) -> Size:

@@ -6,6 +6,8 @@ is built gives all boxes one score and finds nothing, or everything.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -30,7 +32,7 @@ _CANDIDATES_PER_OBJECT = 20
 """Boxes above the threshold for each object wanted; most are duplicates."""
 
 
-def with_options(model: Model, overrides: dict[str, object]) -> Model:
+def with_options(model: Model, overrides: Mapping[str, object]) -> Model:
     """Return a model with the same weights and other options, by dotted names."""
     if not overrides:
         return model
