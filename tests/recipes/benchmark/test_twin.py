@@ -49,7 +49,10 @@ def test_the_twin_finds_what_the_model_finds() -> None:
     assert len(found) == len(expected["boxes"]) > 0
     assert found.scores is not None
     torch.testing.assert_close(found.scores, expected["scores"], atol=1e-4, rtol=0)
-    torch.testing.assert_close(found.boxes, expected["boxes"], atol=1e-2, rtol=0)
+    # equal scores may stand in another order
+    nearest = torch.cdist(found.boxes, expected["boxes"], p=float("inf")).min(dim=1)
+    assert float(nearest.values.max()) < 1e-2
+    assert torch.equal(found.labels + 1, expected["labels"][nearest.indices])
 
 
 def test_options_that_torchvision_takes_do_not_make_another_architecture() -> None:
