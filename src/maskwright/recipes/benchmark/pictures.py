@@ -41,8 +41,8 @@ def bench_pictures(
     if limit < 1:
         raise ConfigError(f"--limit must be 1 or more, got {limit}")
     if sources:
-        is_one = isinstance(sources, str | os.PathLike)
-        paths = find_sources([sources] if is_one else list(sources))
+        names = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+        paths = find_sources(names)
         places = np.linspace(0, len(paths) - 1, min(limit, len(paths))).round().astype(int)
         return [paths[place] for place in places.tolist()]
     if not all(0 < side <= _LARGEST for side in size):

@@ -8,56 +8,66 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.table import Table
 
-from maskwright.recipes.benchmark.result import Bench, MeasuredSide
+from maskwright.recipes.benchmark.result import Bench
 
 __all__ = ["bench_tables"]
 
 
 def bench_tables(bench: Bench) -> Iterator[RenderableType]:
-    """Yield times and memory, stages, agreement and a line on the machine."""
-    yield _times(bench)
-    yield _stages(bench)
+    """Yield times, stages, memory and agreement, and lines on the machine."""
+    tables = [_times(bench), _stages(bench)]
+    if any(side.loaded_mib is not None for side in bench.sides):
+        tables.append(_memory(bench))
     if any(side.agreement is not None for side in bench.sides):
-        yield _agreements(bench)
-    for line in (_machine(bench), *bench.notes):
-        yield Padding(line, (0, 1))
+        tables.append(_agreements(bench))
+    for table in tables:
+        yield Padding(table, (0, 0, 1, 0))
+    yield from (_machine(bench), *bench.notes)
 
 
 def _times(bench: Bench) -> Table:
-    plural = "" if bench.pictures == 1 else "s"
-    table = Table(
-        title=f"{bench.model}: picture file to run lengths, {bench.pictures} picture{plural}, "
-        f"{bench.rounds} rounds in turn"
+    pictures = "1 picture" if bench.pictures == 1 else f"{bench.pictures} pictures"
+    rounds = "1 round" if bench.rounds == 1 else f"{bench.rounds} rounds in turn"
+    table = _table(
+        f"{bench.model}, picture file to run lengths\n{pictures}, {rounds}; times as fast as "
+        f"{bench.reference}, and where eight tenths of the pairs lie"
     )
-    table.add_column("")
-    for name in ("ms", "from to", "pictures/s", f"times {bench.reference}", "GFLOP/s"):
-        table.add_column(name, justify="right")
-    for name in ("loaded MiB", "above MiB", "objects"):
-        table.add_column(name, justify="right")
+    for name in ("ms", "least", "most", "a second", "times", "range", "GFLOP/s", "objects"):
+        table.add_column(name, justify="right", no_wrap=True)
     for side in bench.sides:
-        table.add_row(*_row(side))
+        ratio, speed = side.ratio, side.gigaflops_per_second
+        table.add_row(
+            side.name,
+            _ms(side.milliseconds),
+            _ms(side.fastest),
+            _ms(side.slowest),
+            f"{side.pictures_per_second:.2f}",
+            f"{ratio.median:.2f}",
+            f"{ratio.low:.2f} to {ratio.high:.2f}",
+            "" if speed is None else f"{speed:.0f}",
+            str(side.objects),
+        )
     return table
 
 
-def _row(side: MeasuredSide) -> list[str]:
-    ratio, speed = side.ratio, side.gigaflops_per_second
-    return [
-        side.name,
-        _ms(side.milliseconds),
-        f"{_ms(side.fastest)} {_ms(side.slowest)}",
-        f"{side.pictures_per_second:.2f}",
-        f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})",
-        "" if speed is None else f"{speed:.0f}",
-        _mib(side.loaded_mib),
-        _mib(side.above_mib),
-        str(side.objects),
-    ]
+def _memory(bench: Bench) -> Table:
+    table = _table("Resident memory, MiB")
+    for name in ("model loaded", "at the peak", "above"):
+        table.add_column(name, justify="right")
+    for side in bench.sides:
+        table.add_row(side.name, _mib(side.loaded_mib), _mib(side.peak_mib), _mib(side.above_mib))
+    return table
+
+
+def _table(title: str) -> Table:
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.add_column("")
+    return table
 
 
 def _stages(bench: Bench) -> Table:
     names = list(dict.fromkeys(name for side in bench.sides for name in side.stages))
-    table = Table(title="Milliseconds by stage", box=None, padding=(0, 2, 0, 0))
-    table.add_column("")
+    table = _table("Milliseconds by stage")
     if bench.gigaflops:
         table.add_column("GFLOP", justify="right")
     for side in bench.sides:
@@ -77,10 +87,7 @@ def _stages(bench: Bench) -> Table:
 
 
 def _agreements(bench: Bench) -> Table:
-    table = Table(
-        title=f"Results beside those of {bench.reference}", box=None, padding=(0, 2, 0, 0)
-    )
-    table.add_column("")
+    table = _table(f"Results beside those of {bench.reference}")
     for name in ("matched", "box", "score", "pixels of a mask"):
         table.add_column(name, justify="right")
     for side in bench.sides:
@@ -104,8 +111,9 @@ def _machine(bench: Bench) -> str:
     )
     return (
         f"{facts['processor']} ({facts['capability']}), {facts['cores']} cores, {peak.threads} "
-        f"threads; at most {peak.product:.0f} GFLOP/s in a matrix product, "
-        f"{peak.convolution:.0f} in a direct convolution; Python {facts['python']}, {versions}."
+        f"thread{'s' * (peak.threads != 1)}; at most {peak.product:.0f} GFLOP/s in a matrix "
+        f"product, {peak.convolution:.0f} in a direct convolution; Python {facts['python']}, "
+        f"{versions}."
     )
 
 
