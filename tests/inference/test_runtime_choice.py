@@ -15,7 +15,7 @@ from contracts.exactness import require_same
 from contracts.tiny_models import TINY_DETECTORS, TINY_HEADS
 from maskwright.backbones import FPN, ResNet
 from maskwright.data import PixelFormat
-from maskwright.errors import MaskwrightError
+from maskwright.errors import ConfigError, MaskwrightError
 from maskwright.inference import load
 from maskwright.inference.runtime_choice import architecture_key, choose
 from maskwright.model import InstanceSegmenter, SemanticSegmenter, save_checkpoint
@@ -163,6 +163,10 @@ def test_a_model_that_is_loaded_as_measured_predicts_what_it_always_does(
         long_side=96,
     )
     save_checkpoint(config.build(("coin",)), tmp_path / "best.safetensors")
+    with pytest.raises(ConfigError, match="exact in fp32: name one for precision 'bf16'"):
+        load(tmp_path, device="cpu", runtime="measured", precision="bf16")
+    with pytest.raises(ConfigError, match="exact in fp32: name one for compile"):
+        load(tmp_path, device="cpu", runtime="measured", compile=True)
     image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
     measured = load(tmp_path, device="cpu", runtime="measured")
     auto = load(tmp_path, device="cpu")

@@ -122,9 +122,14 @@ def make_runtime(
     Raises:
         ConfigError: No such runtime, or one that cannot do what is asked.
     """
-    name = runtime
+    name, is_plain = runtime, precision == "fp32" and not compile
+    if name == "measured" and not is_plain:
+        what = "compile" if precision == "fp32" else f"precision {precision!r}"
+        raise ConfigError(
+            f"runtime 'measured' chooses among those that are exact in fp32: name one for {what}"
+        )
     if name in ("auto", "measured"):
-        name = _chosen(model, name) if precision == "fp32" and not compile else "torch"
+        name = _chosen(model, name) if is_plain else "torch"
     if name not in RUNTIMES:
         near = nearest_name(name, [*RUNTIMES, "auto", "measured"])
         known = "; ".join(f"{each}: {kind.summary}" for each, kind in RUNTIMES.items())
