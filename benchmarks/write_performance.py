@@ -24,7 +24,9 @@ def main() -> None:
         "",
         *network_part(),
         *step_part(),
+        *precision_part(),
         *convolutions_part(),
+        *engine_part(),
         *memory_part(),
         *masks_part(),
         *tiles_part(),
@@ -47,16 +49,17 @@ def network_part() -> list[str]:
         "detections come out. torchvision runs as a user runs it, with pycocotools' `encode`. "
         f"The bar is {measured['bar']:g} times, the goal {measured['goal']:g}.",
         "",
-        "| detections | side | ms | times as fast as torchvision | peak MiB |",
-        "|---|---|---|---|---|",
+        "| detections | side | ms | times as fast as torchvision | GFLOP/s | peak MiB |",
+        "|---|---|---|---|---|---|",
     ]
     for found in measured["results"]:
         reference = found["sides"]["torchvision"]["milliseconds"]
         lines += [
             f"| {found['detections']} | {name} | {side['milliseconds']:.0f} | "
-            f"{reference / side['milliseconds']:.2f} | {side['peak_mib']} |"
+            f"{_ratio(side, reference)} | {_speed(side)} | {side['peak_mib']} |"
             for name, side in found["sides"].items()
         ]
+    lines += _peak_lines(measured)
     lines += ["", "How far the results are apart from torchvision's, at most:", ""]
     lines += ["| detections | side | box | score | pixels of a mask |", "|---|---|---|---|---|"]
     for found in measured["results"]:
@@ -111,6 +114,32 @@ def step_part() -> list[str]:
     return [*lines, "", machine_line(measured["machine"]), ""]
 
 
+def _ratio(side: dict[str, Any], reference: float) -> str:
+    """The median of neighbouring pairs and where eight tenths of them lie, where measured so."""
+    if "ratio" not in side:
+        return f"{reference / side['milliseconds']:.2f}"
+    ratio = side["ratio"]
+    return f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"
+
+
+def _speed(side: dict[str, Any]) -> str:
+    speed = side.get("gigaflops_per_second")
+    return "" if speed is None else f"{speed:.0f}"
+
+
+def _peak_lines(measured: dict[str, Any]) -> list[str]:
+    if "peak" not in measured:
+        return []
+    peak, first = measured["peak"], measured["results"][0]
+    return [
+        "",
+        f"Arithmetic: {sum(first['gigaflops'].values()):.0f} GFLOP with {first['detections']} "
+        f"detections. The machine computes at most {peak['product']:.0f} GFLOP/s in a matrix "
+        f"product and {peak['convolution']:.0f} in a direct convolution; Winograd's algorithm does "
+        "with a quarter of the multiplications, so the engine may be above them.",
+    ]
+
+
 def stages_table(found: dict[str, Any]) -> list[str]:
     """Where the time of each side goes."""
     lines = [
@@ -155,13 +184,87 @@ def convolutions_part() -> list[str]:
     return [*lines, "", machine_line(measured["machine"]), ""]
 
 
+def precision_part() -> list[str]:
+    """The same network in int8."""
+    measured = read("precision")
+    if measured is None:
+        return []
+    parity, kept = measured["parity"], measured["in_fp32"]
+    whole = [name for name, precision in measured["graphs"].items() if precision == "fp32"]
+    scores = ", ".join(
+        f"{name} {100 * before:.2f} to {100 * parity['after'][name]:.2f} %"
+        for name, before in parity["before"].items()
+    )
+    lines = [
+        "## Mask R-CNN R50-FPN in int8, OpenVINO",
+        "",
+        "`python benchmarks/precision.py`: a trained model of torchvision's architecture, exported "
+        "by `maskwright export --to openvino --int8 --calibrate` and held against torchvision's "
+        "eager network with the same weights on real pictures, in turn. "
+        f"The bar is {measured['bar']:g} times with scores within {measured['max_drop']:g}, the "
+        f"goal {measured['goal']:g}.",
+        "",
+        f"Scores on {parity['pictures']} pictures, float32 to int8: {scores}. In float32 stayed: "
+        f"{', '.join(kept + whole) or 'nothing'}.",
+        "",
+        "| size | side | ms | times as fast as torchvision | objects |",
+        "|---|---|---|---|---|",
+    ]
+    for size in ("standard", "training"):
+        lines += [
+            f"| {size} | {name} | {side['milliseconds']:.0f} | {_ratio(side, 0.0)} | "
+            f"{side['objects']} |"
+            for name, side in measured[size]["sides"].items()
+        ]
+    return [*lines, "", machine_line(measured["machine"]), ""]
+
+
 def memory_part() -> list[str]:
+    """Memory on a large picture."""
+    measured = read("memory")
+    if measured is None:
+        return []
+    height, width = measured["image_size"]
+    masks = measured["masks_mib"]
+    lines = [
+        f"## Memory: {measured['objects']} objects on {height} x {width} pixels",
+        "",
+        "`python benchmarks/memory.py`: peak resident memory above that of the process with its "
+        "model loaded, each side in a process of its own.",
+        "",
+        "From the mask head's crops to run lengths, which is what grows with objects and picture: "
+        f"{masks['maskwright']:.1f} MiB against torchvision's {masks['torchvision']:.0f}, "
+        f"{measured['masks_ratio']:.0f} times less (bar {measured['bar']:g}).",
+        "",
+        "The whole prediction, picture file to run lengths, by Mask R-CNN R50-FPN:",
+        "",
+        "| side | loaded MiB | above MiB | objects |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {name} | {side['loaded_mib']} | {side['above_mib']} | {side['objects']} |"
+        for name, side in measured["prediction"].items()
+    ]
+    floors = ", ".join(f"{name} {value} MiB" for name, value in measured["floors_mib"].items())
+    return [
+        *lines,
+        "",
+        f"No side can do without: {floors}.",
+        "",
+        machine_line(measured["machine"]),
+        "",
+    ]
+
+
+def engine_part() -> list[str]:
     """What the engine does and what it costs, in words."""
     return [
         "## What the engine does",
         "",
         '- `mw.load(path)` gives the engine (`runtime="torch"`); `runtime="eager"` gives the '
         "model as it was trained, for comparison.",
+        '- `runtime="measured"` lets every exact runtime that is installed predict in turn, takes '
+        "the quickest and remembers it ([bench.md](bench.md)).",
         "- Batch norms are folded into convolutions, channels come last in memory, activations "
         "and shortcuts are done in passing (oneDNN, which PyTorch brings).",
         "- RoIAlign reads feature maps as tables (embedding bags); the mask head draws the mask "

@@ -192,6 +192,20 @@ Examples:
     maskwright compress --resume small""",
 )
 app.command(
+    "maskwright.cli.bench:bench",
+    name="bench",
+    help="Measure a model's speed and memory in any runtime, beside torchvision and others.",
+    help_epilogue="""\
+Examples:
+
+    maskwright bench runs/first pictures/
+    maskwright bench runs/first pictures/ --runtime torch eager onnx openvino
+    maskwright bench runs/first pictures/ --also exported-int8 --out bench.json
+    maskwright bench torchvision/maskrcnn_resnet50_fpn --against torchvision --detections 30
+    maskwright bench yolo+prototypes@csp-nano --size 640x640 \\
+        --against ultralytics:yolo11n-seg_openvino_model --peer-python ~/peers/bin/python""",
+)
+app.command(
     "maskwright.cli.compare:compare",
     name="compare",
     help="Train models alike, score and time them, and recommend one.",

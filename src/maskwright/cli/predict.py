@@ -94,7 +94,8 @@ def predict(
         weights: For torchvision/NAME models: a file, or download.
         device: cpu, cuda or mps. By default the best there is.
         runtime: What runs the model: torch (our engine: the model's results in less time), eager
-            (the model as it was trained), or auto.
+            (the model as it was trained), onnx, openvino, measured (the quickest of those here,
+            which is then remembered), or auto (what was remembered, else the engine).
         precision: What the network computes in; only fp32 gives the model's exact results.
         ray: Predict on Ray (extra maskwright[ray]), with the same results: local starts it on this
             machine, auto or an address takes a cluster. Sources may then be shards as well, and

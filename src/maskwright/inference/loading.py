@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,8 +56,11 @@ def load(
         runtime: What runs it (`maskwright.inference.RUNTIMES`): "torch" is our engine, which
             predicts what the model does, but for rounding, in less time; "eager" the model as it
             was trained; "onnx" (ONNX Runtime) and "openvino" write graphs of the model first,
-            which takes a minute, and is better done once, by `maskwright export`. "auto" takes the
-            engine, and for an exported folder what its graphs were written for.
+            which takes a minute the first time, and keep them in the cache folder. "measured"
+            lets all exact ones that are installed predict in turn, takes the quickest and
+            remembers it for models of this architecture on this machine; "auto" takes what was
+            remembered, else the engine, and for an exported folder what its graphs were written
+            for. Results are the same within the bounds of exactness, whatever is chosen.
         precision: "fp32"; or "bf16", less exact, where the device computes in it. An exported
             folder computes in what it was exported in.
         compile: Let `torch.compile` make code for the engine's backbone; on a processor it needs a
@@ -98,7 +102,7 @@ def _load_exported(
 
     # None means the processor: that is what models are exported for
     place = None if device is None else choose_device(device)
-    exported = open_exported(name, runtime, place)
+    exported = open_exported(name, _runtime_of_export(name, runtime), place)
     known = exported.header.precision
     if precision not in ("fp32", known):
         raise ConfigError(
@@ -106,6 +110,25 @@ def _load_exported(
             "export the model anew"
         )
     return Predictor(exported, exported.header.calibration_outside, tta=tta)
+
+
+def _runtime_of_export(name: str, runtime: str) -> str:
+    """Return the runtime for a folder that several can run: what was measured, where it was."""
+    if runtime not in ("auto", "measured"):
+        return runtime
+    from maskwright.inference.export.folder import read_header
+    from maskwright.inference.export.opening import open_exported
+    from maskwright.inference.export.sessions import SESSIONS
+    from maskwright.inference.runtime_choice import architecture_key, choose
+
+    header = read_header(name)
+    able = [each for each, (formats, _) in SESSIONS.items() if header.to in formats]
+    if header.precision != "fp32" or header.end_to_end or len(able) == 1:
+        return "auto"
+    key = architecture_key(header.model, len(header.class_names), "cpu", format=header.to)
+    makers = {each: partial(open_exported, name, each) for each in able}
+    chosen, _ = choose(runtime, key, header.model, makers)
+    return chosen
 
 
 def _load_model(

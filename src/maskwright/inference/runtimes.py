@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -93,9 +95,13 @@ RUNTIMES: Final[Mapping[str, RuntimeKind]] = MappingProxyType(
     }
 )
 
-_AUTO = "torch"
-"""On a processor the engine is the fastest exact runtime measured (docs/performance.md)."""
-
+_GRAPHS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "onnx": ("onnx", "onnxscript", "onnxruntime"),
+        "openvino": ("onnx", "onnxscript", "openvino"),
+    }
+)
+"""Runtimes on graphs that are exported first, and the packages that needs."""
 
 _INT8 = ": export the model with maskwright export --int8 --calibrate DATA and load the folder"
 
@@ -107,18 +113,27 @@ def make_runtime(
 
     Args:
         model: On the device where it shall run.
-        runtime: One of `RUNTIMES`, or "auto".
+        runtime: One of `RUNTIMES`; "measured", the quickest exact one of those that are installed;
+            or "auto", what was measured before and can be had at once, else the engine. See
+            `runtime_choice`.
         precision: One of the runtime's.
         compile: Use `torch.compile`.
 
     Raises:
         ConfigError: No such runtime, or one that cannot do what is asked.
     """
-    name = _AUTO if runtime == "auto" else runtime
+    name, is_plain = runtime, precision == "fp32" and not compile
+    if name == "measured" and not is_plain:
+        what = "compile" if precision == "fp32" else f"precision {precision!r}"
+        raise ConfigError(
+            f"runtime 'measured' chooses among those that are exact in fp32: name one for {what}"
+        )
+    if name in ("auto", "measured"):
+        name = _chosen(model, name) if is_plain else "torch"
     if name not in RUNTIMES:
-        near = nearest_name(name, [*RUNTIMES, "auto"])
+        near = nearest_name(name, [*RUNTIMES, "auto", "measured"])
         known = "; ".join(f"{each}: {kind.summary}" for each, kind in RUNTIMES.items())
-        raise ConfigError(f"there is no runtime {name!r}.{near} There are auto; {known}")
+        raise ConfigError(f"there is no runtime {name!r}.{near} There are auto; measured; {known}")
     kind = RUNTIMES[name]
     found = next((each for each in kind.precisions if each == precision), None)
     if found is None:
@@ -133,3 +148,28 @@ def make_runtime(
     if compile and not kind.compiles:
         raise ConfigError(f"runtime {name!r} runs the model as it is: leave compile out")
     return kind.make(model, found, compile)
+
+
+def _chosen(model: Model, runtime: str) -> str:
+    """Return the runtime that "auto" or "measured" stands for, by the model's architecture."""
+    from maskwright.inference.runtime_choice import architecture_key, choose
+
+    device = model.device.type
+    key = architecture_key(model.config, len(model.class_names), device)
+    names = ["torch", "eager"]
+    if device == "cpu":
+        names += [name for name, packages in _GRAPHS.items() if all(map(find_spec, packages))]
+    makers = {name: partial(RUNTIMES[name].make, model, "fp32", False) for name in names}
+    name, _ = choose(runtime, key, model.config, makers)
+    # exporting is not what somebody who leaves the choice to us expects to wait for
+    return "torch" if runtime == "auto" and not _is_at_hand(model, name) else name
+
+
+def _is_at_hand(model: Model, name: str) -> bool:
+    """Whether a runtime needs no export: a graph runtime, whose graphs of this model are kept."""
+    if name not in ("onnx", "openvino"):
+        return True
+    from maskwright.inference.export.passing import kept_graphs
+
+    kept = kept_graphs(model, "onnx" if name == "onnx" else "openvino")
+    return kept is not None and kept.is_dir()

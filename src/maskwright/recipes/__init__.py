@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from maskwright.recipes.augmenting import override_recipe, view_augmented
+from maskwright.recipes.benchmark import Bench, bench
 from maskwright.recipes.calibrating import Calibrated, calibrate_model, save_reliability_plot
 from maskwright.recipes.card import ModelCard, model_card, push_model, save_for_hub
 from maskwright.recipes.check_page import write_check_page
@@ -40,6 +41,7 @@ from maskwright.recipes.tuning import Study, tune
 
 __all__ = [
     "PRESETS",
+    "Bench",
     "Calibrated",
     "ComparedModel",
     "Comparison",
@@ -61,6 +63,7 @@ __all__ = [
     "TaskName",
     "TrainedRun",
     "TrainingCheck",
+    "bench",
     "calibrate_model",
     "check_training",
     "choose_recipe",

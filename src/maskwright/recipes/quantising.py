@@ -36,10 +36,6 @@ __all__ = ["write_quantised"]
 _CALIBRATION_PICTURES = 100
 """NNCF takes 300 by default; ranges of activations settle earlier, and each costs a run."""
 
-_NEVER = frozenset({("openvino", "masks")})
-"""OpenVINO 2026.4 computes Mask R-CNN's quantised head wrongly, logits off by 0.8 of the largest
-(ONNX Runtime, on the same file: 0.02); the quantised box head is right in both."""
-
 _Samples = Mapping[str, Sequence[Mapping[str, np.ndarray]]]
 
 
@@ -124,8 +120,7 @@ def _write(
             (folder / first).write_bytes((source / first).read_bytes())
             graphs[name] = graph
             continue
-        in_fp32 = (*kept, "boxes") if (to, name) in _NEVER else kept
-        is_quantised = quantise(source / first, folder / first, samples[name], in_fp32)
+        is_quantised = quantise(source / first, folder / first, samples[name], kept)
         files = [folder / first] if to == "onnx" else onnx_to_openvino(folder / first)
         graphs[name] = replace(
             graph,
