@@ -81,5 +81,6 @@ def write_whole(
     parity = measure_folder(reference, folder, progress)
     require_parity(parity, max_drop, out, precision)
     if precision == "fp32":
+        assert reference.selection is not None
         require_same_objects(parity.objects, parity.differing, out)
     return header, parity

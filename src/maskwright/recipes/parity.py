@@ -16,9 +16,9 @@ from maskwright.evaluation import Kind, evaluate, evaluate_semantic
 from maskwright.inference import Predictor
 from maskwright.inference.export.agreement import picture_agreement
 from maskwright.inference.export.opening import open_exported
-from maskwright.inference.export.sameness import count_differing
+from maskwright.inference.export.sameness import Selection, count_differing
 from maskwright.inference.export.sessions import Precision
-from maskwright.recipes.same_objects import class_thresholds
+from maskwright.recipes.same_objects import selection_of
 from maskwright.recipes.scoring import match_classes, predict_dataset
 from maskwright.structures import Instances
 
@@ -54,13 +54,13 @@ class Reference:
         dataset: The pictures, with the model's labels.
         results: Of each picture: `Instances`, or a class map.
         numbers: Name -> score, in [0, 1].
-        thresholds: See `class_thresholds`; empty for models that find no objects.
+        selection: See `selection_of`.
     """
 
     dataset: Dataset
     results: tuple[Instances | np.ndarray, ...]
     numbers: dict[str, float]
-    thresholds: np.ndarray
+    selection: Selection | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +144,7 @@ def measure_reference(
         dataset=dataset,
         results=results,
         numbers=_numbers(predictor, results, dataset),
-        thresholds=class_thresholds(predictor) if predictor.finds_objects else np.zeros(0),
+        selection=selection_of(predictor),
     )
 
 
@@ -277,8 +277,11 @@ def _mask_iou(results: list[Instances], dataset: Dataset) -> float:
 def _differing(
     results: tuple[Instances | np.ndarray, ...], reference: Reference
 ) -> tuple[tuple[str, int], ...]:
+    selection = reference.selection
+    if selection is None:
+        return ()
     counts = [
-        (name, count_differing(found, wanted, reference.thresholds))
+        (name, count_differing(found, wanted, selection))
         for name, found, wanted in zip(
             reference.dataset.file_names, results, reference.results, strict=True
         )

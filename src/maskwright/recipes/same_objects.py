@@ -4,39 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
 
+from maskwright.detectors import RCNN, SSD, YOLO, FasterRCNN, FastRCNN
 from maskwright.errors import EvaluationError
 from maskwright.inference import Predictor
+from maskwright.inference.export.sameness import Selection
 from maskwright.model import InstanceSegmenter
 
-__all__ = ["class_thresholds", "require_same_objects"]
+__all__ = ["require_same_objects", "selection_of"]
 
 _ALLOWED = 1000
 """Of so many objects one may differ: where two boxes overlap almost exactly as much as makes one a
 duplicate, rounding decides."""
 
 
-def class_thresholds(predictor: Predictor) -> Float64[np.ndarray, " k"]:
-    """Return what objects of each class score above; NaN where that is not one number.
+_SELECTING = (RCNN, SSD, YOLO, FasterRCNN, FastRCNN)
+
+
+def selection_of(predictor: Predictor) -> Selection | None:
+    """Return which objects a model finds at all; None where its options do not say it.
 
     Args:
-        predictor: Of an `InstanceSegmenter`.
+        predictor: Of the model in PyTorch, maybe calibrated.
     """
     model = predictor.model
-    assert isinstance(model, InstanceSegmenter)
-    detector: Any = model.detector
-    lowest = np.full(len(model.class_names), float(detector.config.score_threshold))
-    calibration = predictor.calibration
-    if calibration is None:
-        return lowest
-    if calibration.method == "size":
-        return np.full_like(lowest, np.nan)
-    labels = np.arange(len(lowest))
-    return calibration.calibrated(lowest, labels, np.ones(len(lowest))).astype(np.float64)
+    if not isinstance(model, InstanceSegmenter) or not isinstance(model.detector, _SELECTING):
+        return None
+    config, calibration = model.detector.config, predictor.calibration
+    lowest = np.full(len(model.class_names), float(config.score_threshold))
+    if calibration is not None and calibration.method == "size":
+        lowest = np.full_like(lowest, np.nan)
+    elif calibration is not None:
+        labels = np.arange(len(lowest))
+        lowest = calibration.calibrated(lowest, labels, np.ones(len(lowest))).astype(np.float64)
+    return Selection(thresholds=lowest, most=config.detections_per_image)
 
 
 def require_same_objects(objects: int, differing: Sequence[tuple[str, int]], out: Path) -> None:

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from maskwright.errors import EvaluationError
-from maskwright.inference.export.sameness import count_differing
+from maskwright.inference.export.sameness import Selection, count_differing
 from maskwright.masks import Masks
 from maskwright.recipes.same_objects import require_same_objects
 from maskwright.structures import Instances
 
-_THRESHOLDS = np.array([0.05, 0.05])
+_SELECTION = Selection(thresholds=np.array([0.05, 0.05]), most=10)
 
 
 def _found() -> Instances:
@@ -28,9 +28,9 @@ def _found() -> Instances:
     )
 
 
-def _count(found: Instances, expected: Instances) -> int:
-    count = count_differing(found, expected, _THRESHOLDS)
-    assert count == count_differing(expected, found, _THRESHOLDS)
+def _count(found: Instances, expected: Instances, selection: Selection = _SELECTION) -> int:
+    count = count_differing(found, expected, selection)
+    assert count == count_differing(expected, found, selection)
     return count
 
 
@@ -72,15 +72,15 @@ def test_what_rounding_takes_over_the_threshold_is_no_difference() -> None:
     found = replace(_found(), scores=torch.tensor([0.9, 0.5, 0.05005]))
     assert _count(found[:2], found) == 0
     assert _count(found[:1], found) == 1
-    unknown = count_differing(found[:2], found, np.array([np.nan, np.nan]))
-    assert unknown == 1
+    unknown = replace(_SELECTION, thresholds=np.array([np.nan, np.nan]))
+    assert _count(found[:2], found, unknown) == 1
 
 
 def test_what_rounding_takes_over_the_cut_to_the_best_is_no_difference() -> None:
     ours = _found()
     theirs = replace(ours, boxes=ours.boxes + torch.tensor([[0.0], [0.0], [5.0]]))
-    assert _count(ours, theirs) == 0  # each has another third, of equal score, and both are full
-    assert _count(ours, theirs[[0, 0, 1, 2]]) == 3
+    assert _count(ours, theirs) == 2  # each has another third, of equal score
+    assert _count(ours, theirs, replace(_SELECTION, most=3)) == 0
 
 
 def test_borders_in_large_pictures_may_be_off_in_proportion() -> None:

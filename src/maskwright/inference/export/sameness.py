@@ -5,12 +5,14 @@ Shapes: n objects found, m expected, k classes.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from maskwright.structures import Instances
 
-__all__ = ["count_differing"]
+__all__ = ["Selection", "count_differing"]
 
 _BOX = 1e-2
 """Pixels that a border may be off, in pictures of up to `_SIDE` pixels."""
@@ -23,30 +25,41 @@ _MASK = 1e-4
 """Part of the picture's pixels that a mask may differ in."""
 
 
-def count_differing(
-    found: Instances, expected: Instances, thresholds: Float64[np.ndarray, " k"]
-) -> int:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Selection:
+    """Which objects a result has at all.
+
+    Args:
+        thresholds: (k) what objects score above, by label; NaN where it is not one number.
+        most: A picture's best so many are kept.
+    """
+
+    thresholds: Float64[np.ndarray, " k"]
+    most: int
+
+
+def count_differing(found: Instances, expected: Instances, selection: Selection) -> int:
     """Return how many objects of either result the other lacks.
 
     Boxes may differ by 0.01 px, scores by 0.0001 and masks by one pixel of 10,000. An object that
     is missing is not counted where rounding decides whether it is there: its score is as near as
-    that to the threshold, or to the lowest score of a result that lacks it while both are equally
-    long, having been cut to the best so many.
+    that to the threshold, or to the lowest score of a result that was cut to the best so many.
 
     Args:
         found: Of one picture.
         expected: Of the same picture.
-        thresholds: What both score above, by label; NaN where it is not known.
+        selection: Of both.
     """
     same = _same(found, expected)
-    cuts = [np.nan, np.nan]
-    if len(found) == len(expected) and len(found):
-        cuts = [float(_scores(each).min()) for each in (found, expected)]
+    cuts = [
+        float(_scores(each).min()) if len(each) == selection.most else np.nan
+        for each in (found, expected)
+    ]
     count = 0
     for instances, matched in ((found, same.any(axis=1)), (expected, same.any(axis=0))):
         lacking = instances[np.flatnonzero(~matched)]
         scores = _scores(lacking)
-        edges = [thresholds[lacking.labels.cpu().numpy()], *cuts]
+        edges = [selection.thresholds[lacking.labels.cpu().numpy()], *cuts]
         near = [np.abs(scores - edge) <= _SCORE for edge in edges]
         count += int((~np.any(near, axis=0)).sum())
     return count
