@@ -1,4 +1,4 @@
-"""A small trained model, and a stand-in for its training pictures."""
+"""A small trained model."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def trained(discs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         discs,
         out=tmp_path_factory.mktemp("trained") / "run",
         model="ssd+fcn",
+        backbone="csp-tiny",
         preset="tiny",
         weights="none",
         num_steps=25,

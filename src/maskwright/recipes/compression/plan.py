@@ -109,7 +109,5 @@ def parse_methods(methods: str | Sequence[str]) -> tuple[Method, ...]:
             )
     found = [known[name] for name in names]
     if not found or len(set(found)) < len(found):
-        raise ConfigError(
-            f"name each of the methods {', '.join(METHODS)} at most once, got {names}"
-        )
+        raise ConfigError(f"name one or more of {', '.join(METHODS)}, each once, got {names}")
     return tuple(each for name in found for each in METHODS if each == name)
