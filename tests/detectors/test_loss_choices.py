@@ -182,7 +182,5 @@ def test_cells_of_a_rare_class_weigh_more_in_yolo() -> None:
     ],
 )
 def test_balance_without_counts_is_refused_with_a_way_out(config: DetectorConfig) -> None:
-    with pytest.raises(
-        ConfigError, match=r"0 numbers: give one per class .maskwright"
-    ):
+    with pytest.raises(ConfigError, match=r"0 numbers: give one per class .maskwright"):
         config.build(dict.fromkeys((4, 8, 16, 32, 64), 16), 3)
