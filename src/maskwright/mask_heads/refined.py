@@ -86,7 +86,7 @@ class Refined(MaskHead):
             coarse: The head whose masks are refined: "mask_rcnn", "fcn", "deeplab", "prototypes".
             size: Cells per side of the refined masks.
             detail_channels: What the finest level of the features is reduced to; 0 leaves it out.
-            conv_channels: 3 x 3 convolutions of the refinement.
+            conv_channels: 3 x 3 convolutions of the refinement, with dilations 1, 2, 4, ...
             norm: Normalisation of those; None for a bias instead.
             rois_per_image: Learn to refine on at most so many RoIs of a picture; all where None.
             mask_loss: What refined masks learn with, as for the other heads; what the coarse ones
@@ -145,8 +145,13 @@ class Refined(MaskHead):
         norm = None if config.norm is None else norm_layer(config.norm)
         layers: list[nn.Module] = []
         self.in_channels = width = channels[PIXELS] + config.detail_channels + 1
-        for channel in config.conv_channels:
-            layers.append(Conv2dNormActivation(width, channel, kernel_size=3, norm_layer=norm))
+        for index, channel in enumerate(config.conv_channels):
+            # each sees twice as far as the one before: neighbours that touch are told apart
+            layers.append(
+                Conv2dNormActivation(
+                    width, channel, kernel_size=3, dilation=2**index, norm_layer=norm
+                )
+            )
             width = channel
         last = nn.Conv2d(width, 1, kernel_size=3, padding=1)
         # no change at first: the coarse masks as they are
