@@ -190,6 +190,7 @@ def serve(side: str, weights: str, size: int, batch_size: int) -> None:
         keep_memory()
     make = torchvision_step if side.startswith("torchvision") else maskwright_step
     step = make(weights, size, batch_size)
+    loaded = _status("VmRSS") / 1024
     print(json.dumps({"ready": side}), flush=True)
     for _ in sys.stdin:
         began, busy = time.perf_counter(), time.process_time()
@@ -197,6 +198,7 @@ def serve(side: str, weights: str, size: int, batch_size: int) -> None:
         said = {
             "seconds": time.perf_counter() - began,
             "processor_seconds": time.process_time() - busy,
+            "loaded_mib": loaded,
             "peak_mib": _status("VmHWM") / 1024,
             "losses": losses,
         }
@@ -289,6 +291,7 @@ def summarise(said: list[dict[str, Any]], batch_size: int) -> dict[str, float]:
         "slowest": round(max(each["seconds"] for each in said), 4),
         "processor_seconds": round(statistics.median(s["processor_seconds"] for s in said), 4),
         "pictures_per_second": round(batch_size / seconds, 4),
+        "loaded_mib": round(said[-1]["loaded_mib"]),
         "peak_mib": round(max(each["peak_mib"] for each in said)),
     }
 
@@ -427,7 +430,8 @@ def show(figures: dict[str, Any]) -> None:
         for name, side in figures["sides"].items():
             print(
                 f"{name:<26} {side['pictures_per_second']:.3f} pictures/s  "
-                f"{reference / side['seconds']:.3f} x  {side['peak_mib']} MiB"
+                f"{reference / side['seconds']:.3f} x  {side['peak_mib']} MiB, "
+                f"{side['loaded_mib']} before the first step"
             )
         print(f"losses of the first step apart by {figures['first_losses_apart']:.1e} at most")
     for model, stages in figures["profiles"].items():

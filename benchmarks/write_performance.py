@@ -89,13 +89,14 @@ def step_part() -> list[str]:
         f'{measured["first_losses_apart"]:.0e} apart at most. "Memory kept" is '
         "`maskwright.keep_memory()`, which the command line does.",
         "",
-        "| side | pictures per second | times as fast as torchvision | peak MiB |",
-        "|---|---|---|---|",
+        "| side | pictures per second | times as fast as torchvision | peak MiB | of it before the "
+        "first step |",
+        "|---|---|---|---|---|",
     ]
     reference = measured["sides"]["torchvision"]["seconds"]
     lines += [
         f"| {name} | {side['pictures_per_second']:.3f} | {reference / side['seconds']:.2f} | "
-        f"{side['peak_mib']} |"
+        f"{side['peak_mib']} | {side['loaded_mib']} |"
         for name, side in measured["sides"].items()
     ]
     lines += [

@@ -14,5 +14,5 @@ SMALL: dict[str, object] = {
     "model.mask_head.deconv_channels": 16,
     "batch_size": 2,
     "num_workers": 0,
-    "evaluations": 2,
+    "evaluations": 1,
 }

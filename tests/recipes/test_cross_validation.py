@@ -28,7 +28,7 @@ from small_recipe import SMALL
 
 
 def _request(discs: Path, **options: object) -> RunRequest:
-    known = {"preset": "tiny", "weights": "none", "num_steps": 2, "overrides": SMALL}
+    known = {"preset": "tiny", "weights": "none", "num_steps": 1, "overrides": SMALL}
     return RunRequest(data=discs, **(known | options))  # type: ignore[arg-type]
 
 
@@ -143,3 +143,5 @@ def test_the_command_goes_on_and_prints_the_table(
     assert "95 % from" in shown
     assert run_command(["train", "--resume", str(finished.path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["is_complete"] is True
+    assert run_command(["train", "--resume", str(finished.path), "--steps", "9"]) == 2
+    assert "leave num_steps out" in capsys.readouterr().err

@@ -116,6 +116,8 @@ def train(
         overrides = {name: value for name, value in lengths.items() if value is not None}
         overrides |= parse_overrides(set_)
         if recipes.is_cross_validation(resume):
+            if overrides:
+                raise ConfigError(f"folds go on as they were started: leave {min(overrides)} out")
             result = recipes.resume_cross_validation(resume, device=device, quiet=json_)
             return _show_folds(result, as_json=json_)
         run = recipes.resume(resume, overrides=overrides, device=device, quiet=json_)
