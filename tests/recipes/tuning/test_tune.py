@@ -325,13 +325,15 @@ def test_a_study_whose_process_died_goes_on_with_the_run(
     out = tmp_path / "study"
     said = _signalled_when_scored(discs, out, number)
     assert "of the budget" in said, said
+    run = out / "trials" / "0000"
+    assert (run / "state.safetensors").is_file()
     # The run is made to end soon: its budget lies in its own folder.
-    path = out / "trials" / "0000" / "config.json"
-    content = json.loads(path.read_text())
-    state = out / "trials" / "0000" / "state.safetensors"
-    assert state.is_file()
-    content["recipe"]["num_steps"] = 40
-    path.write_text(json.dumps(content))
+    config = json.loads((run / "config.json").read_text())
+    config["recipe"]["num_steps"] = 40
+    (run / "config.json").write_text(json.dumps(config))
+    record = json.loads((run / "started.json").read_text())
+    record["options"]["recipe.num_steps"] = 40
+    (run / "started.json").write_text(json.dumps(record))
     heard: list[str] = []
     study = _tune(
         discs, out, 1, num_steps=4000, overrides=_SMALL | {"evaluations": 2000},

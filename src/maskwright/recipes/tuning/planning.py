@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -48,7 +49,7 @@ class Plan:
         )  # fmt: skip
         return {
             **{name: getattr(self.common, name) for name in names},
-            "overrides": dict(self.common.overrides),
+            "overrides": {name: _plain(value) for name, value in self.common.overrides.items()},
             "pictures_and_objects": fingerprint(self.parts),
             "search": {name: wanted.text for name, wanted in self.space.items()},
             "pruner": pruner,
@@ -65,6 +66,16 @@ class Plan:
             "The best of many scores on the same pictures is higher than the model deserves; a "
             "score on test pictures is not.",
         )
+
+
+def _plain(value: Any) -> Any:
+    """Return the value that a text of the command line stands for."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
 
 
 def make_plan(
