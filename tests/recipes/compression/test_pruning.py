@@ -60,6 +60,7 @@ def test_a_pruned_model_reaches_its_target_and_every_runtime_runs_it(
     require_same(make_engine(again).predict(batch), wanted)
 
 
+@pytest.mark.slow
 def test_a_pruned_model_is_exported_like_any_other(tmp_path: Path) -> None:
     for package in ("onnxscript", "onnxruntime"):
         pytest.importorskip(package)

@@ -7,7 +7,7 @@ cheaper because it finds less.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -105,7 +105,9 @@ def total_multiply_adds(costs: Mapping[str, LayerCost]) -> int:
 def layer_costs(model: Model, work: Workload) -> dict[str, LayerCost]:
     """Return what each convolution and linear layer of a model costs, by its name."""
     costs: dict[str, LayerCost] = {}
-    names = {layer: name for name, layer in model.named_modules() if isinstance(layer, _Layer)}
+    names: dict[nn.Module, str] = {
+        layer: name for name, layer in model.named_modules() if isinstance(layer, _Layer)
+    }
     times = _times(model, work)
 
     def record(layer: nn.Module, given: tuple[Tensor, ...], found: Tensor) -> None:
@@ -166,7 +168,7 @@ class EveryLayer(nn.Module):
         return [each for each in found if each.requires_grad or not torch.is_grad_enabled()]
 
 
-def _pool(features: Features, strides: tuple[int, ...], size: int) -> Tensor:
+def _pool(features: Features, strides: Sequence[int], size: int) -> Tensor:
     """Return (b, c, size, size): the sum over levels, so that they share their channels."""
     levels = [F.adaptive_avg_pool2d(features[stride], size) for stride in strides]
     return torch.stack(levels).sum(dim=0)
