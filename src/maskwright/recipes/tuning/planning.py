@@ -48,7 +48,8 @@ class Plan:
         )  # fmt: skip
         return {
             **{name: getattr(self.common, name) for name in names},
-            "overrides": dict(self.common.overrides),
+            # As text: the command line hands over text where Python hands over numbers.
+            "overrides": {name: str(value) for name, value in self.common.overrides.items()},
             "pictures_and_objects": fingerprint(self.parts),
             "search": {name: wanted.text for name, wanted in self.space.items()},
             "pruner": pruner,
