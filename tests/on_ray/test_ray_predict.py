@@ -23,12 +23,12 @@ from maskwright.model import save_checkpoint
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(300),
     # Ray's own: files and processes that it leaves to the end of the process.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-_COUNT = 48
+_COUNT = 32
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,7 @@ def test_the_command_starts_ray_ends_it_and_is_quiet(
         start_new_session=True, env=os.environ | {"OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"},
     )  # fmt: skip
     try:
-        output, errors = process.communicate(timeout=600)
+        output, errors = process.communicate(timeout=200)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -14,7 +14,7 @@ pytest.importorskip("optuna")
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(300),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
@@ -41,17 +41,14 @@ def test_trials_run_in_workers_and_one_whose_worker_dies_goes_on(
             killed.append(kill_workers("ray::_run"))
 
     study = tune(
-        discs, out=tmp_path / "study", trials=2, ray="local", parallel=1, say=say, **_OPTIONS
+        discs, out=tmp_path / "study", trials=1, ray="local", parallel=1, say=say, **_OPTIONS
     )
     assert killed == [1]
     states = [one.state for one in study.trials]
-    assert states == ["interrupted", "complete", "complete"]
+    assert states == ["interrupted", "complete"]
     assert study.trials[0].values == study.trials[1].values
     assert set(study.trials[0].curve) < set(study.trials[1].curve)
-    assert all(one.steps == 3 for one in study.trials[1:])
+    assert study.trials[1].steps == 3
     assert any("its process died" in line for line in said)
     assert (tmp_path / "study" / "best" / "best.safetensors").is_file()
     assert (tmp_path / "study" / "plots" / "history.png").is_file()
-    # the same trial in this process
-    alone = tune(discs, out=tmp_path / "alone", trials=1, **_OPTIONS)
-    assert alone.trials[0].values == study.trials[1].values

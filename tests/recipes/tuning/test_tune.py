@@ -110,6 +110,7 @@ def test_json_csv_and_report_hold_the_same_trials(finished: Study) -> None:
     assert report.count("| complete |") + report.count("**best**") == 4
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_as_one_that_was_not_stopped(
     finished: Study, discs: Path, tmp_path: Path
 ) -> None:
@@ -178,6 +179,7 @@ def test_validation_without_objects_is_refused(discs: Path, tmp_path: Path) -> N
         empty.unlink()
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_is_recorded_and_the_study_goes_on(discs: Path, tmp_path: Path) -> None:
     # impossible together only: each value by itself passes the check
     search = {"model.detector.kind": "yolo,ssd", "model.detector.score_power": "1.0,2.0"}
