@@ -1,6 +1,6 @@
 """What the preset `robust` brings under corruption, and what it costs on clean pictures.
 
-    python benchmarks/robustness.py DATA --out RUNS [--steps 500] [--limit 30] [--strengths 1 3 5]
+    python benchmarks/robustness.py DATA --out RUNS [--steps 500] [--limit 30]
 
 DATA holds `nuclei/train.json`, `nuclei/val.json` and `magnetic_tile/`, each with its pictures.
 Trains SSD+FCN (`--preset fast`) twice on each, with the recipe's own augmentation and with
@@ -61,6 +61,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", nargs="*", choices=[trial.name for trial in TRIALS])
     parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument(
+        "--short-side", type=int, help="of training pictures; by default the recipe's"
+    )
+    parser.add_argument("--long-side", type=int, help="likewise")
     parser.add_argument("--limit", type=int, default=30, help="pictures that are scored")
     parser.add_argument("--strengths", type=int, nargs="+", default=[1, 3, 5])
     parser.add_argument("--corruptions", nargs="*", default=[])
@@ -75,6 +79,7 @@ def main() -> None:
     measured = {
         "sets": sets,
         "steps": options.steps,
+        "sides": [options.short_side, options.long_side],
         "strengths": options.strengths,
         "machine": machine(),
     }
@@ -112,6 +117,11 @@ def train_one(trial: Trial, options: argparse.Namespace, run: Path, augment: str
         weights=options.weights,
         num_steps=options.steps,
         augment=augment,
+        overrides={
+            f"model.{name}": side
+            for name, side in (("short_side", options.short_side), ("long_side", options.long_side))
+            if side is not None
+        },
     )
 
 

@@ -362,11 +362,13 @@ def robustness_part() -> list[str]:
     if measured is None:
         return []
     strengths = ", ".join(map(str, measured["strengths"]))
+    short, long = measured.get("sides", (None, None))
+    sides = "" if short is None else f" of pictures of {short} pixels ({long} at most)"
     lines = [
         "## Robustness, before and after the preset `robust`",
         "",
         "`python benchmarks/robustness.py DATA --out RUNS`: SSD+FCN (`--preset fast`), "
-        f"{measured['steps']} steps, with the recipe's own augmentation and with `--augment "
+        f"{measured['steps']} steps{sides}, with the recipe's own augmentation and with `--augment "
         f"robust`; `maskwright robustness` at strengths {strengths}. mPC is the AP under "
         "corruption, averaged over strengths and then over corruptions; rPC is mPC over the clean "
         "AP. In %.",
