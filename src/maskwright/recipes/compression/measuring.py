@@ -147,7 +147,7 @@ def markdown_table(measured: Sequence[Measured], refused: Sequence[Version] = ()
 def _rows(measured: Sequence[Measured]) -> tuple[list[str], list[list[str]]]:
     first = measured[0]
     scores = [name for name in _SHOWN if name in first.scores]
-    header = ["version", "MB", "10^9 multiply-adds", "ms a picture"]
+    header = ["version", "MB", "GMACs", "ms a picture"]
     header += [f"{name}, %" for name in scores] + ["runs on"]
     rows = []
     for each in measured:
