@@ -118,14 +118,18 @@ def measure_versions(
 
 def compression_table(measured: Sequence[Measured], refused: Sequence[Version] = ()) -> Table:
     """Return the versions as a rich table, ready to be printed."""
+    from rich import box
     from rich.table import Table
 
     header, rows = _rows(measured)
-    table = Table(*header, title="Compression")
+    # changes on a line of their own, so that all columns fit a terminal of 80
+    table = Table(*header, title="Compression", box=box.SIMPLE, padding=(0, 1, 0, 0))
+    for column in table.columns:
+        column.overflow = "fold"
     for column in table.columns[1:-1]:
         column.justify = "right"
-    for row in rows:
-        table.add_row(*row)
+    for name, *cells, runs_on in rows:
+        table.add_row(name, *(cell.replace(" (", "\n(") for cell in cells), runs_on)
     table.caption = "\n".join(
         ["In brackets: times less than the first, or change of the score.", *_refusals(refused)]
     )
@@ -143,7 +147,7 @@ def markdown_table(measured: Sequence[Measured], refused: Sequence[Version] = ()
 def _rows(measured: Sequence[Measured]) -> tuple[list[str], list[list[str]]]:
     first = measured[0]
     scores = [name for name in _SHOWN if name in first.scores]
-    header = ["version", "MB", "10^9 multiply-adds", "ms a picture"]
+    header = ["version", "MB", "GMACs", "ms a picture"]
     header += [f"{name}, %" for name in scores] + ["runs on"]
     rows = []
     for each in measured:
