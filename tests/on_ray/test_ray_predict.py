@@ -128,7 +128,8 @@ def test_the_command_starts_ray_ends_it_and_is_quiet(
     ]  # fmt: skip
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True, env=os.environ | {"OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"},
+        start_new_session=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"},
     )  # fmt: skip
     try:
         output, errors = process.communicate(timeout=200)
