@@ -49,7 +49,7 @@ def require_optuna() -> None:
 
 _FEWEST_FOR_SHARES = 10
 """Complete trials before anything is said of what matters: a tenth of fewer is none. Of seven real
-trials the detector, whose best score was six times the other's, came out with a share of 0 %."""
+trials the detector, whose best score was five times the other's, came out with a share of 0 %."""
 
 
 class Asked:
