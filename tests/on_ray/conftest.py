@@ -26,7 +26,8 @@ def cluster() -> Iterator[Any]:
     # Workers import what the tests import.
     paths = [str(_SOURCE), *filter(None, [before["PYTHONPATH"]])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
-    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  # Ray's name; its 15 waits for all else
+    # Ray's 15 waits for all else on a busy machine.
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray's own spelling
     children = _children(os.getpid())
     try:
         with warnings.catch_warnings():

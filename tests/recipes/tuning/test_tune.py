@@ -110,6 +110,21 @@ def test_json_csv_and_report_hold_the_same_trials(finished: Study) -> None:
     assert report.count("| complete |") + report.count("**best**") == 4
 
 
+def test_what_matters_is_said_of_ten_complete_trials_and_more(tmp_path: Path) -> None:
+    space = {"warmup": Range(low=0.0, high=1.0), "ema_decay": Range(low=0.0, high=0.9)}
+    journal = Journal(tmp_path / "journal", space, seed=0, pruner="none", evaluations=1)
+    for number in range(30):
+        if number == 9:
+            assert journal.importances() == {}
+        asked = journal.ask()
+        asked.report(1, float(asked.values["warmup"]))
+        journal.tell(asked, Outcome(state="complete", steps=1, seconds=0.0))
+    shares = journal.importances()
+    assert list(shares) == ["warmup", "ema_decay"]
+    assert shares["warmup"] > 0.8
+    assert sum(shares.values()) == pytest.approx(1, abs=0.01)
+
+
 @pytest.mark.slow
 def test_a_study_goes_on_as_one_that_was_not_stopped(
     finished: Study, discs: Path, tmp_path: Path

@@ -59,7 +59,9 @@ class Plan:
         """Say what a reader must know about the scores."""
         common, parts = self.common, self.parts
         budget = [f"{common.num_steps} steps"] if common.num_steps else []
-        budget += [f"{common.minutes:g} minutes"] if common.minutes else []
+        budget += (
+            [f"{common.minutes:g} minute{'s' * (common.minutes != 1)}"] if common.minutes else []
+        )
         return (
             f"Each training had {' or '.join(budget)} on {len(parts.train)} pictures, seed "
             f"{common.seed}, and was scored on {len(parts.validation)} validation pictures.",

@@ -63,7 +63,7 @@ def _importances(study: Study, space: SearchSpace) -> Figure:
     figure = _figure(7.5, 1.2 + 0.36 * max(len(names), 2))
     axes = figure.subplots()
     if not names:
-        _say_nothing(axes, "too few complete trials to say what matters")
+        _say_nothing(axes, "too few complete trials (under ten) to say what matters")
         return figure
     bars = axes.barh(names, [100 * share for share in shares], color=_DONE)
     axes.bar_label(bars, fmt="%.0f %%", padding=3, fontsize=8)
