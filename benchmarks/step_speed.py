@@ -27,7 +27,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from inference import Stages, _status, machine
+from inference import machine
+from maskwright.recipes.benchmark.child import Stages
 
 SIDES = ("torchvision", "torchvision, memory kept", "maskwright", "maskwright, memory kept")
 MODELS = ("faster-rcnn+mask-rcnn", "faster-rcnn+prototypes", "yolo+prototypes")
@@ -342,15 +343,15 @@ def profile(model: str, size: int, batch_size: int, num_steps: int) -> dict[str,
                 return losses
 
             losses = whole_batch(timed, batch)
-            stages.seconds["backward"] += time.perf_counter() - began - inside["forward"]
+            spent = time.perf_counter() - began - inside["forward"]
+            stages.spent["backward"] = stages.spent.get("backward", 0.0) + spent
             return losses
 
         rows = []
         options = {"num_steps": WARM_UP + num_steps, "ema": EMA(network), "backward": backward}
         for report in fit(network, loader, optimizer, lambda _: 1.0, clip_norm=10.0, **options):
             row = {"whole step": report.seconds, "waiting for data": report.data_seconds}
-            rows.append(row | dict(stages.seconds))
-            stages.seconds.clear()
+            rows.append(row | stages.take())
     rows = rows[WARM_UP:]
     names = list(dict.fromkeys(name for row in rows for name in row))
     return {
@@ -359,10 +360,15 @@ def profile(model: str, size: int, batch_size: int, num_steps: int) -> dict[str,
     }
 
 
+def _status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1])
+
+
 def watch(network: Any) -> Stages:
-    """Measure the stages of a network's training step; those with a dash lie inside others."""
+    """Measure the stages of a network's training step, each without those inside it."""
     from maskwright.detectors import proposal_sampling, rpn, yolo
-    from maskwright.mask_heads import mask_rcnn, prototypes
+    from maskwright.mask_heads import crop_losses
 
     stages = Stages()
     stages.watch(network.backbone, "forward", "backbone")
@@ -370,12 +376,11 @@ def watch(network: Any) -> Stages:
     stages.watch(network.detector, "loss", "detector")
     stages.watch(network.mask_head, "loss", "mask head")
     for module in (rpn, proposal_sampling):
-        stages.watch(module, "match_targets", "- matching")
-    stages.watch(yolo, "align_cells", "- matching")
-    for module in (mask_rcnn, prototypes):
-        stages.watch(module, "crop_targets", "- mask targets")
+        stages.watch(module, "match_targets", "matching")
+    stages.watch(yolo, "align_cells", "matching")
+    stages.watch(crop_losses, "crop_targets", "mask targets")
     if hasattr(network.detector, "rpn"):
-        stages.watch(network.detector.rpn, "_propose", "- proposals")
+        stages.watch(network.detector.rpn, "_propose", "proposals")
     return stages
 
 

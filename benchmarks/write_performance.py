@@ -102,8 +102,7 @@ def step_part() -> list[str]:
     lines += [
         "",
         "Milliseconds of our step by stage, through `fit` with a moving average and a loader "
-        "process that reads from the disk (those with a dash are parts of detector and mask "
-        "head):",
+        "process that reads from the disk; a stage is counted without those inside it:",
         "",
     ]
     names = list(dict.fromkeys(name for each in measured["profiles"].values() for name in each))
