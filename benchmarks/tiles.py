@@ -14,8 +14,9 @@ show as a difference, and the model's own errors do not. Beside it stands what t
 each square by itself. A perfect detector, which reads the truth inside each tile, is put in the
 model's place as well.
 
-`slicer` runs supervision's InferenceSlicer, which makes dense masks of the whole picture, with the
-same model, tiles and overlap on a mosaic that both can manage, in turn with ours.
+`slicer` runs supervision's InferenceSlicer, which makes dense masks of the whole picture, and
+SAHI's sliced prediction with the same model, tiles and overlap on a mosaic that all can manage,
+after ours. `--peer-python` names the Python of an environment that has SAHI and maskwright.
 
 Each writes its part of benchmarks/measured/tiles.json.
 """
@@ -36,7 +37,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from maskwright.data import Dataset, open_dataset, open_windows
+from maskwright.data import Dataset, open_dataset
 from maskwright.inference import Predictor, join_tiles, load, plan_tiles
 from maskwright.inference.peak_memory import own_peak
 from maskwright.inference.tiling import TilePlan, Tiles
@@ -44,10 +45,10 @@ from maskwright.masks import Masks
 from maskwright.masks.pairs import common_areas, meeting_pairs
 from maskwright.masks.runs import run_boxes
 from maskwright.structures import Instances
+from tile_ways import SHOWN_SCORE, WAYS
 from training import MEASURED, machine
 
 REPORT = MEASURED / "tiles.json"
-SHOWN_SCORE = 0.5
 SHELF = 256  # rows of a shelf of the mosaic: the height of most nuclei pictures; a tile of its file
 
 
@@ -83,6 +84,8 @@ def parse() -> argparse.Namespace:
         part.add_argument("--overlap", type=int, help="of tiles in pixels; by default the model's")
         part.add_argument("--truth-only", action="store_true", help="the perfect detector only")
         part.add_argument("--way", default="", help=argparse.SUPPRESS)
+        part.add_argument("--against", nargs="*", default=["supervision"], choices=list(WAYS)[1:])
+        part.add_argument("--peer-python", default=sys.executable)
         part.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -418,7 +421,8 @@ def in_fresh_process(
     options = ["--batch-size", str(arguments.batch_size), "--keep", str(folder), "--way", way]
     options += ["--tiles", arguments.tiles]
     options += [] if arguments.overlap is None else ["--overlap", str(arguments.overlap)]
-    command = [sys.executable, __file__, "child", arguments.model, str(path), *options]
+    python = sys.executable if way == "tiles" else arguments.peer_python
+    command = [python, __file__, "child", arguments.model, str(path), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"the process that predicts failed:\n{done.stderr[-3000:]}")
@@ -431,8 +435,9 @@ def child(arguments: argparse.Namespace) -> dict[str, Any]:
     predictor = load(arguments.model)
     libraries = own_peak()
     start = time.perf_counter()
-    find = {"tiles": with_tiles, "slicer": with_slicer}[arguments.way]
-    masks, scores, extra = find(predictor, arguments)
+    masks, scores, extra = WAYS[arguments.way](
+        predictor, arguments.data, tiles_of(arguments), arguments.overlap, arguments.batch_size
+    )
     seconds = time.perf_counter() - start
     peak = own_peak()
     np.savez(arguments.keep / "found.npz", runs=masks.runs, offsets=masks.offsets, scores=scores)
@@ -443,86 +448,22 @@ def child(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def with_tiles(
-    predictor: Predictor, arguments: argparse.Namespace
-) -> tuple[Masks, np.ndarray, dict[str, Any]]:
-    told: list[int] = []
-    ended = [0.0]
-
-    def progress(done: int, total: int) -> None:
-        told[:] = [total]
-        ended[0] = time.perf_counter()
-        if done % 100 == 0:
-            print(f"{done} of {total} tiles", file=sys.stderr)
-
-    with open_windows(arguments.data) as windows:
-        found = predictor.predict_windows(
-            windows,
-            tiles=tiles_of(arguments),
-            overlap=arguments.overlap,
-            batch_size=arguments.batch_size,
-            progress=progress,
-        )
-    assert found.masks is not None
-    assert found.scores is not None
-    joined = round(time.perf_counter() - ended[0], 3)
-    return found.masks, found.scores.numpy(), {"tiles": told[0], "seconds_to_join": joined}
-
-
-def with_slicer(
-    predictor: Predictor, arguments: argparse.Namespace
-) -> tuple[Masks, np.ndarray, dict[str, Any]]:
-    """supervision's slicer with non-maximum merging, on the same tiles."""
-    import supervision as sv
-
-    with open_windows(arguments.data) as windows:
-        height, width = windows.image_size
-        image = windows.read((0, 0, width, height))
-    plan = plan_tiles(
-        (10**6, 10**6),  # of a large picture, where tiles are not spread over what is left
-        tiles=tiles_of(arguments),
-        overlap=arguments.overlap,
-        picture_side=predictor.model.picture_side,
-        object_side=predictor.model.object_side,
-    )
-    side, overlap = plan.tile_size[0], plan.tile_size[0] - max(np.diff(plan.columns))
-    slicer = sv.InferenceSlicer(
-        # Only what is shown: its merging of all that a model gives takes minutes at 1000 pixels.
-        callback=lambda tile: predictor.predict(tile, score_threshold=SHOWN_SCORE).to_supervision(),
-        slice_wh=(side, side),
-        overlap_wh=(int(overlap), int(overlap)),
-        overlap_filter=sv.OverlapFilter.NON_MAX_MERGE,
-        overlap_metric=sv.OverlapMetric.IOS,
-        iou_threshold=0.5,
-    )
-    found = slicer(image)
-    masks = Masks.empty((height, width))
-    scores = np.zeros(0)
-    if len(found):
-        masks = Masks.concatenate([Masks.from_dense(mask[None]) for mask in found.mask])
-        scores = found.confidence
-    return masks, scores, {}
-
-
-# --- against supervision's slicer ----------------------------------------------------------------
+# --- against other slicers ------------------------------------------------------------------------
 
 
 def slicer(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Both on one mosaic, each in a fresh process."""
-    from importlib.metadata import version
-
+    """All on one mosaic, each in a fresh process."""
     dataset = open_dataset(arguments.data, images=arguments.images)
     places = layout(dataset, arguments.side, arguments.seed)
     truth = mosaic_truth(dataset, places, arguments.side)
     report: dict[str, Any] = {
         "side": arguments.side,
         "objects": len(truth),
-        "supervision": version("supervision"),
     }
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write_mosaic(folder / "mosaic.tif", dataset, places, arguments.side)
-        for way in ("tiles", "slicer"):
+        for way in ("tiles", *arguments.against):
             measured = in_fresh_process(arguments, folder / "mosaic.tif", folder, way)
             with np.load(folder / "found.npz") as file:
                 masks = Masks((arguments.side, arguments.side), file["runs"], file["offsets"])

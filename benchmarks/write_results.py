@@ -361,18 +361,16 @@ def robustness_part() -> list[str]:
     measured = read("robustness")
     if measured is None:
         return []
-    strengths = ", ".join(map(str, measured["strengths"]))
-    short, long = measured.get("sides", (None, None))
-    sides = "" if short is None else f" of pictures of {short} pixels ({long} at most)"
     lines = [
         "## Robustness, before and after the preset `robust`",
         "",
-        "`python benchmarks/robustness.py DATA --out RUNS`: SSD+FCN (`--preset fast`), "
-        f"{measured['steps']} steps{sides}, with the recipe's own augmentation and with `--augment "
-        f"robust`; `maskwright robustness` at strengths {strengths}. mPC is the AP under "
-        "corruption, averaged over strengths and then over corruptions; rPC is mPC over the clean "
-        "AP. In %. The preset's numbers were chosen by earlier measurements on these pictures, "
-        "so what it wins back elsewhere may be less.",
+        "`python benchmarks/robustness.py DATA --out RUNS`: models (`--preset fast`) trained with "
+        "the recipe's own augmentation and with `--augment robust`, then `maskwright robustness`. "
+        "mPC is the AP under corruption, averaged over strengths and then over corruptions; rPC "
+        "is mPC over the clean AP. In %. The preset's numbers were chosen by earlier measurements "
+        "on the pictures of nuclei, so there what it wins back is flattered.",
+        "",
+        *[robustness_training(one) for one in measured["sets"]],
         "",
         "| data | augmentation | clean mask AP (95 %) | mPC | rPC | boundary AP: clean | mPC |",
         "|---|---|---|---|---|---|---|",
@@ -395,7 +393,18 @@ def robustness_part() -> list[str]:
         f"{'yes' if one['keeps_clean_ap'] else 'NO'})."
         for one in measured["sets"]
     ]
-    return [*lines, "", *corruptions_table(measured), machine_line(measured["machine"]), ""]
+    machines = [machine_line(one["machine"]) for one in measured["sets"]]
+    return [*lines, "", *corruptions_table(measured), *dict.fromkeys(machines), ""]
+
+
+def robustness_training(one: dict[str, Any]) -> str:
+    """Say what was trained on a data set, and how its corruption was measured."""
+    short, long = one["sides"]
+    strengths = ", ".join(map(str, one["strengths"]))
+    return (
+        f"- {one['name']}: {one['model']}, {one['steps']} steps of pictures of {short} pixels "
+        f"({long} at most); corruption at strengths {strengths}."
+    )
 
 
 def corruptions_table(measured: dict[str, Any]) -> list[str]:
