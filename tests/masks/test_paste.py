@@ -76,6 +76,14 @@ def test_paste_equals_torchvision_where_the_size_stays_the_same() -> None:
             assert Masks.paste(crops, grown, (190, 100)) == pasted(crops, grown, (190, 100))
 
 
+@pytest.mark.parametrize("s", [29, 30, 31, 61, 62, 63, 95])
+def test_crops_of_about_a_block_of_entries_equal_torchvision(s: int) -> None:
+    rng = np.random.default_rng(s)
+    for kind in KINDS:
+        crops, boxes = make_crops(rng, kind, 3, s), make_boxes(rng, 3, (170, 210))
+        assert Masks.paste(crops, boxes, (170, 210)) == pasted(crops, boxes, (170, 210))
+
+
 def test_paste_into_a_large_picture_equals_torchvision() -> None:
     rng = np.random.default_rng(0)
     size = (1500, 2100)
@@ -95,8 +103,9 @@ def test_other_thresholds_compare_as_torch_does(threshold: float) -> None:
 
 def test_values_that_are_not_probabilities_still_equal_torchvision() -> None:
     rng = np.random.default_rng(0)
-    for scale in (1e-30, 1e-3, 1e3, 1e30):
-        crops = (rng.normal(0, scale, (3, 14, 14)) + 0.5).astype(np.float32)
+    for scale in (1e-30, 1e-3, 1e3, 1e30, 2e38):
+        normal = np.clip(rng.normal(0, scale, (3, 14, 14)) + 0.5, -3.4e38, 3.4e38)
+        crops = normal.astype(np.float32)
         boxes = make_boxes(rng, 3, (150, 90))
         assert Masks.paste(crops, boxes, (150, 90)) == pasted(crops, boxes, (150, 90))
 

@@ -122,3 +122,27 @@ def test_real_crowds_decode_as_in_pycocotools(shared_data) -> None:
             known = coco.frPyObjects(rle, *rle["size"]) if isinstance(rle["counts"], list) else rle
             masks = Masks.from_rle([rle])
             assert (masks.to_dense()[0] == coco.decode(known)).all()
+
+
+def as_text(counts: list[int]) -> str:
+    """The counts of one mask as COCO text, by the words of `rleToString`."""
+    text = ""
+    for i, count in enumerate(counts):
+        value, more = count - (counts[i - 2] if i > 2 else 0), True
+        while more:
+            group, value = value & 31, value >> 5
+            more = value != (-1 if group & 16 else 0)
+            text += chr(48 + group + 32 * more)
+    return text
+
+
+@pytest.mark.parametrize("side", [2**k + more for k in (4, 9, 14, 20, 27) for more in (-1, 0)])
+def test_counts_of_every_length_are_written_as_the_coco_api_does(side: int) -> None:
+    rng = np.random.default_rng(side)
+    x = np.sort(rng.choice(min(side, 10**6), 7, replace=False))
+    top, bottom = np.sort(rng.integers(0, side, (2, 7)), axis=0)
+    runs = np.stack([x, top, bottom + 1], axis=1)
+    masks = Masks((side, side), np.concatenate([runs, runs[:1]]), [0, 0, 7, 8])
+    texts = [rle["counts"] for rle in masks.to_coco()]
+    assert texts == [as_text(rle["counts"]) for rle in masks.to_uncompressed_rle()]
+    assert Masks.from_rle(masks.to_coco()) == masks

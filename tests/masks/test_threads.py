@@ -11,11 +11,11 @@ import pytest
 from maskwright.masks import Masks, threads
 
 
-def _pasted() -> Masks:
+def _pasted(num_objects: int = 600) -> Masks:
     rng = np.random.default_rng(0)
-    crops = rng.random((100, 28, 28), dtype=np.float32)
-    low = rng.uniform(-20, 180, (100, 2))
-    boxes = np.concatenate([low, low + rng.uniform(1, 90, (100, 2))], axis=1)
+    crops = rng.random((num_objects, 28, 28), dtype=np.float32)
+    low = rng.uniform(-20, 180, (num_objects, 2))
+    boxes = np.concatenate([low, low + rng.uniform(1, 90, (num_objects, 2))], axis=1)
     return Masks.paste(crops, boxes, (200, 200))
 
 
@@ -39,7 +39,7 @@ def test_every_object_is_in_one_part(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _paste_and_leave() -> None:
-    sys.exit(0 if len(_pasted()) == 100 else 1)
+    sys.exit(0 if len(_pasted()) == 600 else 1)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")

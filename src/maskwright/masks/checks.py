@@ -79,8 +79,9 @@ def checked_boxes(boxes: Any, num_boxes: int | None = None) -> Float32[np.ndarra
         raise MaskError(f"boxes must be numbers, got {array.dtype}")
     if num_boxes is not None and len(array) != num_boxes:
         raise MaskError(f"wanted one box per mask ({num_boxes}), got {len(array)}")
-    wrong = np.flatnonzero(~(np.abs(array) < 2.0**30).all(axis=1))
-    if len(wrong):
+    inside = np.abs(array) < 2.0**30
+    if not inside.all():
+        wrong = np.flatnonzero(~inside.all(axis=1))
         raise MaskError(
             f"box {wrong[0]} must be finite and within 2**30 pixels, got {array[wrong[0]].tolist()}"
         )
@@ -96,8 +97,8 @@ def checked_crops(crops: Any) -> Float32[np.ndarray, "n s s"]:
     if array.dtype.kind != "f":
         raise MaskError(f"crops must be floating point probabilities, got {array.dtype}")
     array = np.ascontiguousarray(array, np.float32)
-    wrong = np.flatnonzero(~np.isfinite(array).all(axis=(1, 2)))
-    if len(wrong):
+    if not np.isfinite(array).all():
+        wrong = np.flatnonzero(~np.isfinite(array).all(axis=(1, 2)))
         raise MaskError(f"crop {wrong[0]} holds NaN or infinite values")
     return array
 

@@ -10,6 +10,7 @@ Shapes: n objects, c counts, b bytes.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -17,10 +18,15 @@ from typing import Any
 import numpy as np
 
 from maskwright.errors import MaskError
-from maskwright.masks.kernels import kernel
+from maskwright.masks.kernels import inlined, intrinsic, kernel
 from maskwright.masks.runs import Runs, offsets_of, spans_to_runs
 
 __all__ = ["decode_rles", "encode_packed", "encode_plain"]
+
+# Of 8 characters at once: the 48 of each, the 32 that says that more follows, and every bit.
+_ZEROS = np.uint64(0x3030303030303030)
+_MORE = np.uint64(0x2020202020202020)
+_ALL_BITS = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 def encode_plain(
@@ -38,7 +44,9 @@ def encode_packed(
     runs: np.ndarray, offsets: np.ndarray, image_size: tuple[int, int]
 ) -> list[dict[str, Any]]:
     """`{"size": [h, w], "counts": "..."}` of every object."""
-    packed, ends = _pack(*_run_counts(runs, offsets, *image_size))
+    height, width = image_size
+    most_groups = (height * width).bit_length() // 5 + 1
+    packed, ends = _pack(runs, offsets, height, width, most_groups)
     text = packed.tobytes().decode("ascii")
     return [
         {"size": list(image_size), "counts": text[begin:end]}
@@ -149,29 +157,86 @@ def _run_counts(
     return counts[:k], count_offsets
 
 
+@intrinsic
+def _leading_zeros(typing_context: Any, bits: Any) -> Any:  # noqa: ARG001
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+        from llvmlite import ir
+
+        return builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return bits(bits), build
+
+
+@intrinsic
+def _store_characters(typing_context: Any, packed: Any, index: Any, characters: Any) -> Any:  # noqa: ARG001
+    # Writes packed[index:index + 8], the lowest byte first.
+    from numba.core.types import void
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        from llvmlite import ir
+
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        address = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(64).as_pointer())
+        word = arguments[2] if sys.byteorder == "little" else builder.bswap(arguments[2])
+        builder.store(word, address, align=1)
+
+    return void(packed, index, characters), build
+
+
 @kernel
-def _pack(counts: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    packed = np.empty(4 * len(counts) + 16, np.uint8)
+def _pack(
+    runs: np.ndarray, offsets: np.ndarray, height: int, width: int, most_groups: int
+) -> tuple[np.ndarray, np.ndarray]:
+    packed = np.empty(most_groups * (2 * len(runs) + len(offsets)) + 8, np.uint8)
     ends = np.zeros(len(offsets), np.int64)
+    pixels = np.int64(height) * width
     b = 0
     for owner in range(len(offsets) - 1):
-        for c in range(offsets[owner], offsets[owner + 1]):
-            if b + 16 > len(packed):
-                grown = np.empty(2 * len(packed), np.uint8)
-                grown[:b] = packed[:b]
-                packed = grown
-            value = counts[c]
-            if c - offsets[owner] > 2:
-                value -= counts[c - 2]
-            more = True
-            while more:
-                group = value & 31
-                value >>= 5
-                more = value != (-1 if group & 16 else 0)
-                packed[b] = 48 + group + (32 if more else 0)
-                b += 1
+        position = last_gap = last_length = 0  # everything before `position` is written
+        r, stop = offsets[owner], offsets[owner + 1]
+        while r < stop:
+            start = np.int64(runs[r, 0]) * height + runs[r, 1]
+            end = start + runs[r, 2] - runs[r, 1]
+            r += 1
+            while r < stop and np.int64(runs[r, 0]) * height + runs[r, 1] == end:
+                end += runs[r, 2] - runs[r, 1]  # goes on from the foot of the column before
+                r += 1
+            b = _write_count(packed, b, start - position - last_gap)
+            b = _write_count(packed, b, end - start - last_length)
+            last_gap = start - position if position else 0  # differences begin at the fourth count
+            last_length = end - start
+            position = end
+        if position < pixels:
+            b = _write_count(packed, b, pixels - position - last_gap)
         ends[owner + 1] = b
     return packed[:b], ends
+
+
+@inlined
+def _write_count(packed: np.ndarray, b: int, value: int) -> int:
+    # All 8 characters are written at once, and the next count overwrites those not needed: where a
+    # loop over single groups ends cannot be predicted, which costs 4 times as much.
+    bits: Any = 64 - np.int64(_leading_zeros(np.uint64(value ^ (value >> 63))))
+    groups = bits // 5 + 1  # the sign takes a bit as well
+    while groups > 8:
+        _store_characters(packed, b, _characters(value) + _MORE)
+        value >>= 40
+        groups -= 8
+        b += 8
+    more = _MORE & ~(_ALL_BITS << np.uint64(8 * groups - 8))
+    _store_characters(packed, b, _characters(value) + more)
+    end: int = b + groups
+    return end
+
+
+@inlined
+def _characters(value: int) -> Any:
+    # The lowest 40 bits as characters of five bits each, the lowest first.
+    word = np.uint64(value)
+    word = (word & np.uint64(0xFFFFF)) | ((word & np.uint64(0xFFFFF00000)) << np.uint64(12))
+    word = (word & np.uint64(0x3FF000003FF)) | ((word & np.uint64(0xFFC00000FFC00)) << np.uint64(6))
+    low = word & np.uint64(0x1F001F001F001F)
+    return (low | ((word & np.uint64(0x3E003E003E003E0)) << np.uint64(3))) + _ZEROS
 
 
 @kernel
