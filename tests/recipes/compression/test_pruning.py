@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from contracts.exactness import make_lively, require_same
+from contracts.exactness import require_same
 from contracts.tiny_models import picture_with_objects, soft_pictures, tiny_model
 from maskwright.errors import ConfigError
 from maskwright.inference.engine import make_engine
 from maskwright.model import InstanceSegmenter, load_checkpoint, save_checkpoint
+from maskwright.model.lively import make_lively
 from maskwright.recipes.compression import Pruned, prune
 from maskwright.recipes.compression.arithmetic import Workload, measure_multiply_adds
 from maskwright.recipes.compression.channel_groups import find_channel_groups
