@@ -37,10 +37,9 @@ _STUDENT = {"method": "distill", "preset": "tiny", "backbone": "csp-nano"}
 TRIALS = (
     Trial(name="pruned", title="pruned, `--target 2x`", options={"target": 2}),
     Trial(
-        name="pruned-taught",
-        title="the same, `--teacher MODEL`",
-        is_taught=True,
-        options={"target": 2},
+        name="pruned-alone",
+        title="control: the same without a teacher",
+        options={"target": 2, "overrides": {"distillation": None}},
     ),
     Trial(name="pruned-4x", title="pruned, `--target 4x`", options={"target": 4}),
     Trial(name="student", title="a CSP-nano student taught by MODEL", options=_STUDENT),

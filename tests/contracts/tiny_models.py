@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from contracts.exactness import make_lively
 from maskwright.backbones import FPN, ResNet
 from maskwright.detectors import RCNN, RPN, SSD, YOLO, BoxHead, FasterRCNN, FastRCNN
 from maskwright.detectors.picture_search import PictureSearch
 from maskwright.mask_heads import FCN, DeepLab, MaskRCNNHead, Prototypes, Refined
 from maskwright.masks import Masks
 from maskwright.model import InstanceSegmenter
+from maskwright.model.lively import make_lively
 from maskwright.structures import Batch, Instances
 
 _SEARCH = PictureSearch.Config(max_proposals=40, longest_side=100)

@@ -13,6 +13,7 @@ from jaxtyping import Shaped
 from maskwright.data import read_picture
 from maskwright.inference import Predictor
 from maskwright.model import InstanceSegmenter
+from maskwright.recipes.operations import OperationCounter
 
 __all__ = ["count_gflops", "count_parameters", "time_in_turn"]
 
@@ -29,12 +30,9 @@ def count_gflops(model: InstanceSegmenter, image: Shaped[np.ndarray, "h w c"]) -
     multiply-adds), of all parts on the resized picture. Poolings, NMS and pasting are not counted.
     Where parts run once per object, the objects found on this picture count.
     """
-    from torch.utils.flop_counter import FlopCounterMode
-
-    counter = FlopCounterMode(display=False)
-    with counter:
+    with OperationCounter() as counter:
         model.predict(model.collate([image]))
-    return float(counter.get_total_flops()) / 1e9
+    return counter.operations / 1e9
 
 
 def time_in_turn(predictors: Mapping[str, Predictor], pictures: Sequence[Path]) -> dict[str, float]:

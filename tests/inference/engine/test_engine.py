@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from contracts.exactness import make_lively, require_same
+from contracts.exactness import require_same
 from maskwright.backbones import CSP, FPN, VGG, MobileNet, ResNet, Timm
 from maskwright.detectors import RCNN, RPN, SSD, YOLO, BoxHead, FasterRCNN, FastRCNN
 from maskwright.detectors.picture_search import PictureSearch
@@ -22,6 +22,7 @@ from maskwright.inference.engine import Engine, SemanticEngine
 from maskwright.inference.engine.layers import FusedConv2d, fused_kernels_exist
 from maskwright.mask_heads import FCN, DeepLab, MaskRCNNHead, Prototypes, Refined
 from maskwright.model import InstanceSegmenter, SemanticSegmenter
+from maskwright.model.lively import make_lively
 
 _SEARCH = PictureSearch.Config(max_proposals=40, longest_side=100)
 _TINY = ResNet.Config(depth=18)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from contracts.exactness import make_lively, require_same
+from contracts.exactness import require_same
 from contracts.tiny_models import soft_pictures, tiny_model
 from maskwright.backbones import FPN, MobileNet, Timm
 from maskwright.data import PixelFormat
@@ -23,6 +23,7 @@ from maskwright.inference.export.runtime import load_exported
 from maskwright.inference.export.writing import write_exported
 from maskwright.mask_heads import FCN
 from maskwright.model import InstanceSegmenter, SemanticSegmenter, save_checkpoint
+from maskwright.model.lively import make_lively
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")

@@ -124,13 +124,27 @@ def test_a_stopped_compression_goes_on_where_it_was(
     assert len(resume_compression(tmp_path / "stopped", quiet=True).versions) == 3
 
 
-def test_a_pruned_model_learns_from_the_one_it_was(
-    trained: Path, discs: Path, tmp_path: Path
-) -> None:
-    done = _compress(trained, discs, tmp_path / "out", target=1.5, teacher=trained)
-    header = (done.path / "prune" / "metrics.csv").read_text().splitlines()[0]
+def test_a_pruned_model_learns_from_the_one_it_was(pruned: Compression, trained: Path) -> None:
+    header = (pruned.path / "prune" / "metrics.csv").read_text().splitlines()[0]
     for name in ("distilled_features", "distilled_classes", "distilled_boxes", "distilled_map"):
         assert f"loss/{name}" in header
+    config = json.loads((pruned.path / "prune" / "config.json").read_text())
+    teacher = config["recipe"]["distillation"]["teacher"]
+    assert teacher == str((trained / "best.safetensors").resolve())
+
+
+def test_a_pruned_model_can_learn_from_another_teacher_or_none(
+    trained: Path, discs: Path, tmp_path: Path
+) -> None:
+    other = shutil.copytree(trained, tmp_path / "other")
+    taught = _compress(trained, discs, tmp_path / "taught", target=1.5, num_steps=1, teacher=other)
+    config = json.loads((taught.path / "prune" / "config.json").read_text())
+    assert config["recipe"]["distillation"]["teacher"] == str(other / "best.safetensors")
+    options = _SHORT | {"distillation": None}
+    alone = _compress(
+        trained, discs, tmp_path / "alone", target=1.5, num_steps=1, overrides=options
+    )
+    assert "distilled" not in (alone.path / "prune" / "metrics.csv").read_text()
 
 
 def test_a_smaller_student_learns_from_the_model(

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from contracts.exactness import make_lively, require_same
+from contracts.exactness import require_same
 from contracts.tiny_models import picture_with_objects, soft_pictures, tiny_model
 from maskwright.errors import ConfigError
 from maskwright.inference.engine import make_engine
 from maskwright.model import InstanceSegmenter, load_checkpoint, save_checkpoint
+from maskwright.model.lively import make_lively
 from maskwright.recipes.compression import Pruned, prune
 from maskwright.recipes.compression.arithmetic import Workload, measure_multiply_adds
 from maskwright.recipes.compression.channel_groups import find_channel_groups
 from maskwright.recipes.compression.importance import measure_importance
-from maskwright.structures import Batch
-from maskwright.training import total_loss
+from maskwright.structures import Batch, Losses
 
 pytest.importorskip("torch_pruning")
 
@@ -84,28 +86,52 @@ def test_the_given_model_stays_as_it_was() -> None:
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_importance_is_the_square_of_the_slope_of_the_loss() -> None:
-    model = tiny_model("ssd", "none").requires_grad_(True)
+def test_importance_is_the_square_of_the_slope_of_each_loss_by_the_loss() -> None:
+    model = tiny_model("ssd", "fcn").requires_grad_(True)
     groups = find_channel_groups(model, _WORK.size)
     group = next(each for each in groups if "neck.layer_blocks.1.0" in each.writers)
     (importance,) = measure_importance(model, [group], _batches())
     step = 1e-2
 
-    def loss(scale: float, channel: int) -> float:
+    def losses(scale: float, channel: int) -> torch.Tensor:
         changed = copy.deepcopy(model)
         layers = dict(changed.named_modules())
         for reader in group.readers:
             pairs = zip(reader.inputs, reader.channels, strict=True)
             mine = [i for i, c in pairs if c == channel]
-            with torch.no_grad():
-                layers[reader.name].weight[:, mine] *= scale
-                return float(total_loss(changed(picture_with_objects())))
-        raise AssertionError("nobody reads it")
+            layers[reader.name].weight.data[:, mine] *= scale
+        with torch.no_grad():
+            return torch.stack(list(changed(picture_with_objects()).values()))
 
-    assert len(group.readers) == 1
+    assert len(group.readers) > 1
     for channel in importance.topk(3).indices.tolist():
-        slope = (loss(1 + step, channel) - loss(1 - step, channel)) / (2 * step)
-        assert float(importance[channel]) == pytest.approx(slope**2, rel=0.1)
+        slopes = (losses(1 + step, channel) - losses(1 - step, channel)) / (2 * step)
+        expected = (slopes / losses(1.0, channel)).square().sum()
+        assert float(importance[channel]) == pytest.approx(float(expected), rel=0.1)
+
+
+def test_a_mask_loss_on_a_small_scale_counts_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model("ssd", "fcn").requires_grad_(True)
+    groups = find_channel_groups(model, _WORK.size)
+    wanted = measure_importance(model, groups, _batches())
+    own = type(model.mask_head).loss
+
+    def smaller(*arguments: Any) -> Losses:
+        return {name: 1e-3 * loss for name, loss in own(*arguments).items()}
+
+    monkeypatch.setattr(type(model.mask_head), "loss", smaller)
+    for one, other in zip(measure_importance(model, groups, _batches()), wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-10)
+
+
+def test_pictures_without_objects_leave_importances_finite() -> None:
+    model = tiny_model("ssd", "mask_rcnn").requires_grad_(True)
+    groups = find_channel_groups(model, _WORK.size)
+    batch = picture_with_objects()
+    assert batch.targets is not None
+    empty = replace(batch, targets=tuple(each[:0] for each in batch.targets))
+    assert all(each.isfinite().all() for each in measure_importance(model, groups, [empty]))
+    assert all(not each.any() for each in measure_importance(model, groups, []))
 
 
 def test_channels_that_nobody_reads_go_first() -> None:

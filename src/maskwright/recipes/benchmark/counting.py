@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any, Final
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from maskwright.inference import Predictor, load
 from maskwright.inference.export.runtime import ExportedSegmenter
@@ -18,6 +17,7 @@ from maskwright.ops import scale_boxes
 from maskwright.recipes.benchmark.child import Stages
 from maskwright.recipes.benchmark.machine import measure_peak
 from maskwright.recipes.benchmark.ours import watch_network
+from maskwright.recipes.operations import OperationCounter
 from maskwright.structures import Batch, Features, Instances
 
 __all__ = ["OPEN", "count_by_part"]
@@ -72,8 +72,8 @@ def count_by_part(network: Model, batch: Batch, found: Instances | None = None) 
         found: The objects that the mask head shall draw, in the frame of the original; None for
             those that the network itself finds.
     """
-    counter = FlopCounterMode(display=False)
-    stages = Stages(lambda: float(counter.get_total_flops()))
+    counter = OperationCounter()
+    stages = Stages(lambda: float(counter.operations))
     if found is not None and isinstance(network, InstanceSegmenter):
         _detect_given(network, found)
     watch_network(network, stages)

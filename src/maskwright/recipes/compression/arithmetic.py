@@ -20,6 +20,7 @@ from maskwright.mask_heads import MaskRCNNHead, Prototypes
 from maskwright.model import InstanceSegmenter, Model, SemanticSegmenter
 from maskwright.model.narrowing import layer_counts
 from maskwright.model.picture_batches import evaluating
+from maskwright.recipes.operations import OperationCounter
 from maskwright.structures import Features, Size
 from maskwright.transforms import resized_size
 
@@ -109,17 +110,24 @@ def layer_costs(model: Model, work: Workload) -> dict[str, LayerCost]:
         layer: name for name, layer in model.named_modules() if isinstance(layer, _Layer)
     }
     times = _times(model, work)
+    counter = OperationCounter()
+    begun = 0
 
-    def record(layer: nn.Module, given: tuple[Tensor, ...], found: Tensor) -> None:
+    def begin(_layer: nn.Module, _given: object) -> None:
+        nonlocal begun
+        begun = counter.multiply_adds
+
+    def record(layer: nn.Module, _given: object, _found: object) -> None:
         name = names[layer]
-        cost = _cost(layer, given[0], found, times(name))
+        cost = _cost(layer, times(name) * (counter.multiply_adds - begun))
         if name in costs:  # shared by levels
             cost = replace(cost, places=costs[name].places + cost.places)
         costs[name] = cost
 
-    hooks = [layer.register_forward_hook(record) for layer in names]
+    hooks = [layer.register_forward_pre_hook(begin) for layer in names]
+    hooks += [layer.register_forward_hook(record) for layer in names]
     try:
-        with evaluating(model), torch.no_grad():
+        with evaluating(model), torch.no_grad(), counter:
             EveryLayer(model)(_picture(model, work.size))
     finally:
         for hook in hooks:
@@ -205,13 +213,11 @@ def _times(model: Model, work: Workload) -> Callable[[str], int]:
     return times
 
 
-def _cost(layer: nn.Module, given: Tensor, found: Tensor, times: int) -> LayerCost:
+def _cost(layer: nn.Module, multiply_adds: int) -> LayerCost:
+    """Return what makes up the multiply-adds that a layer took."""
     inputs, outputs, groups = layer_counts(layer)
-    kernel, places = 1, 1
+    kernel = 1
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
         kernel = layer.kernel_size[0] * layer.kernel_size[1]
-        applied = given if isinstance(layer, nn.ConvTranspose2d) else found
-        places = applied.shape[-2] * applied.shape[-1]
-    return LayerCost(
-        places=times * places, kernel=kernel, inputs=inputs, outputs=outputs, groups=groups
-    )
+    places = multiply_adds * groups // (kernel * inputs * outputs)
+    return LayerCost(places=places, kernel=kernel, inputs=inputs, outputs=outputs, groups=groups)
