@@ -161,6 +161,10 @@ def test_two_models_or_files_are_held_against_each_other(
     assert comparison["names"] == ["half.json", "all.json"]
     assert comparison["numbers"]["mask AP"]["b"] == pytest.approx(1.0)
     assert comparison["numbers"]["mask AP"]["difference"] > 0
+    code, out, _ = _run(capsys, *files, "--replicates", 99, "--kinds", "boundary")
+    assert code == 0
+    assert "all.json is better than half.json: boundary AP +" in out
+    assert "mask AP" not in out
     code, out, _ = _run(
         capsys, "evaluate", trained, tmp_path / "all.json", "--paired", "--data", discs,
         "--metrics", "coco", "counting", "--replicates", 99,

@@ -27,7 +27,8 @@ def test_the_table_is_json_and_nothing_else_or_a_table_for_people(
 ) -> None:
     command = [
         "compare", discs, "--models", "faster-rcnn+mask-rcnn", "--budget", "90s", "--preset",
-        "tiny", "--weights", "none", "--out", tmp_path / "out", *_SET,
+        "tiny", "--weights", "none", "--groups", "name:(.)", "--pictures", "stored",
+        "--out", tmp_path / "out", *_SET,
     ]  # fmt: skip
     code, out, err = _run(capsys, *command, "--json")
     assert code == 0
@@ -35,6 +36,16 @@ def test_the_table_is_json_and_nothing_else_or_a_table_for_people(
     assert row["model"] == "faster-rcnn+mask-rcnn"
     assert {"mask_ap", "mask_ap_low", "boundary_ap", "box_ap", "ms", "gflops"} <= set(row)
     assert "training for 1.5 minutes" in err
+    # Pictures 1, 10, 11 and 12 stay together, and the others by their only digit.
+    run_folder = tmp_path / "out" / "models" / "faster-rcnn+mask-rcnn"
+    parts = json.loads((run_folder / "split.json").read_text())
+    assert any({1, 10, 11, 12} <= set(ids) for ids in parts.values())
+    config = json.loads((run_folder / "config.json").read_text())
+    assert config["recipe"]["model"]["pixels"]["channels"] == 3
+    asked = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert asked["groups"] == ["name:(.)"]
+    assert asked["pictures"] == "stored"
+    assert asked["overrides"]["model.short_side"] == 64
     code, out, err = _run(capsys, *command)
     assert code == 0
     assert "faster-rcnn+mask-rcnn" in out
@@ -46,6 +57,7 @@ def test_the_table_is_json_and_nothing_else_or_a_table_for_people(
     [
         (["--models", "faster-rcnn+mask-rcnn", "--budget", "soon"], "90s, 10m or 1h"),
         (["--models", "faster-rcnn"], "detector+mask-head"),
+        (["--models", "yolo+fcn", "--groups", "name:(.)", "--val", "x.json"], "groups are for"),
         (["--models", "faster-rcnn+mask-rccn"], "Did you mean 'mask-rcnn'"),
     ],
 )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+from itertools import combinations
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from evaluation.conftest import uncompressed
 from maskwright.errors import EvaluationError
 from maskwright.evaluation import (
     Resampling,
@@ -91,6 +93,56 @@ def test_numbers_of_both_are_those_of_either_alone(family, scene) -> None:
                 assert value in (None, -1.0)
             else:
                 assert got == pytest.approx(value, rel=0, abs=1e-12), name
+
+
+@pytest.mark.parametrize("family", _FAMILIES)
+def test_of_any_kinds_one_number_decides_masks_before_boxes_before_boundaries(
+    family, scene
+) -> None:
+    coco, results = scene(502, num_images=4)
+    fixed = {"cells": "AP", "panoptic": "PQ", "counting": "MAE"}
+    for count in (1, 2, 3):
+        for kinds in combinations(("bbox", "segm", "boundary"), count):
+            result = compare_predictions(
+                results, results[::2], coco, [family], kinds=kinds, options=_quick(9)
+            )
+            names = {"segm": "mask AP", "bbox": "box AP", "boundary": "boundary AP"}
+            expected = next(name for kind, name in names.items() if kind in kinds)
+            if family == "lvis" and kinds == ("boundary",):
+                expected = "mask AP"  # it knows no boundaries, and scores masks by default
+            assert result.primary == fixed.get(family, expected)
+            assert next(iter(result.numbers)) == result.primary
+            assert result.primary in result.verdict
+            assert json.loads(json.dumps(result.as_dict()))["primary"] == result.primary
+
+
+def test_boundaries_alone_decide_by_boundaries() -> None:
+    """The same masks but for notches along the border: boxes are equal, boundaries are not."""
+    mask = np.zeros((200, 200), bool)
+    mask[40:160, 40:160] = True
+    notched = mask.copy()
+    notched[42:158, 42:46] = False
+    notched[42:158, 154:158] = False
+    coco = {
+        "images": [{"id": i, "height": 200, "width": 200} for i in range(16)],
+        "annotations": [
+            {"id": i + 1, "image_id": i, "category_id": 1, "segmentation": uncompressed(mask)}
+            for i in range(16)
+        ],
+        "categories": [{"id": 1, "name": "coin"}],
+    }
+    exact = [one | {"score": 0.9} for one in coco["annotations"]]
+    rough = [one | {"segmentation": uncompressed(notched)} for one in exact[:12]] + exact[12:]
+    boxes = compare_predictions(rough, exact, coco, kinds=["bbox"], options=_quick())
+    assert boxes.is_better is None
+    assert boxes.deciding == ()
+    result = compare_predictions(rough, exact, coco, kinds=["boundary"], options=_quick())
+    assert result.is_better is True
+    assert result.verdict.startswith("B is better than A: boundary AP +")
+    assert len(result.deciding) == 10
+    for one in result.deciding:
+        found = (one.a_right, one.a_wrong, one.b_right, one.b_wrong)
+        assert found == ((0, 1, 1, 0) if one.influence > 0 else (1, 0, 1, 0))
 
 
 def test_equal_models_give_p_values_spread_evenly() -> None:

@@ -166,6 +166,28 @@ def test_another_configuration_is_refused_with_the_difference(
         _compare(discs, finished.path, overrides=_SMALL | {"num_steps": 3})
 
 
+def test_options_as_text_or_as_values_are_those_of_the_same_comparison(
+    finished: Comparison, discs: Path, tmp_path: Path
+) -> None:
+    typed = {
+        name.replace("_", "-"): ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        for name, value in _SMALL.items()
+    }
+    config = json.loads((finished.path / "config.json").read_text())
+    assert config["overrides"] == _SMALL
+    out = tmp_path / "out"
+    shutil.copytree(finished.path, out)
+    before = {name: value for name, value in config.items() if name not in ("groups", "pictures")}
+    for saved in (config, before | {"overrides": typed}):  # the second as earlier versions wrote it
+        (out / "config.json").write_text(json.dumps(saved))
+        for overrides in (typed, _SMALL):
+            said: list[str] = []
+            _compare(discs, out, overrides=overrides, say=said.append)
+            assert f"1/1 {_ONE}: finished before" in said
+        with pytest.raises(TrainingError, match=r"overrides\.num_steps: 2 then, 3 now"):
+            _compare(discs, out, overrides=typed | {"num-steps": "3"})
+
+
 def test_changed_annotations_are_refused(finished: Comparison, discs: Path, tmp_path: Path) -> None:
     folder = tmp_path / "data"
     shutil.copytree(discs.parent, folder)

@@ -24,6 +24,10 @@ def compare(
     budget: str = "10m",
     val: Path | None = None,
     images: Path | None = None,
+    groups: Annotated[
+        tuple[str, ...], Parameter(consume_multiple=True, negative="", show_default=False)
+    ] = (),
+    pictures: Literal["auto", "rgb", "stored"] = "auto",
     preset: Literal["tiny", "fast", "best"] | None = None,
     weights: str | None = None,
     seed: int = 0,
@@ -47,6 +51,10 @@ def compare(
         budget: Time for each training, such as 90s, 10m or 1h.
         val: Annotations of validation pictures, to be scored in place of test pictures.
         images: Folder of the pictures, if it is not beside the annotations.
+        groups: What the split keeps together, as for `data split`: field:NAME, name:PATTERN or
+            near-duplicates.
+        pictures: auto keeps 16 bits, floats and more than three channels, and takes other pictures
+            as RGB of 8 bits; rgb takes all as RGB of 8 bits; stored keeps alpha and grey as well.
         preset: tiny for a trial, fast for a CPU, best for a GPU. By default what fits the machine.
         weights: Where backbones start: none, package, download, or a file.
         seed: Of split, weights, order and augmentation.
@@ -64,6 +72,8 @@ def compare(
         out=out,
         validation=val,
         images=images,
+        groups=groups,
+        pictures=pictures,
         preset=preset,
         weights=weights,
         seed=seed,

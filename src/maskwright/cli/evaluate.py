@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["evaluate"]
 
 _Family: TypeAlias = Literal["coco", "cells", "lvis", "panoptic", "counting", "agnostic"]
+_Kind: TypeAlias = Literal["bbox", "segm", "boundary"]
 _Flag: TypeAlias = Annotated[bool, Parameter(negative="")]
 _SEMANTIC_HAS_NONE = "--semantic scores the class maps of a MODEL, not --predictions"
 
@@ -42,6 +43,9 @@ def evaluate(
     metrics: Annotated[tuple[_Family, ...], Parameter(consume_multiple=True, negative="")] = (
         "coco",
     ),
+    kinds: Annotated[
+        tuple[_Kind, ...] | None, Parameter(consume_multiple=True, negative="")
+    ] = None,
     max_detections: int | None = None,
     iou_thresholds: Annotated[
         tuple[float, ...] | None, Parameter(consume_multiple=True, negative="")
@@ -84,6 +88,8 @@ def evaluate(
         metrics: coco for AP and AR; cells for AP and F1 against IoU, AJI; lvis for AP of rare,
             common and frequent classes; panoptic for PQ, SQ, RQ; counting for how far counts are
             off; agnostic for COCO's numbers without classes. One or more.
+        kinds: Of coco, lvis and agnostic: bbox for boxes, segm for masks, boundary. By default
+            all that the predictions have; with --paired boxes and masks.
         max_detections: Detections per picture that count. By default COCO's 100, or more where
             pictures hold more objects; LVIS's 300.
         iou_thresholds: What AP and AR are averaged over. By default 0.5, 0.55, ... 0.95.
@@ -129,6 +135,7 @@ def evaluate(
             second,
             open_dataset(data, images=images, follow_links=follow_links) if has_model else data,
             metrics,
+            kinds=kinds,
             options=options,
             predictions_format=predictions_format,
             weights=weights,
@@ -176,7 +183,12 @@ def evaluate(
 
     _print(
         evaluate_families(
-            found, truth, metrics, options=options, predictions_format=predictions_format
+            found,
+            truth,
+            metrics,
+            kinds=kinds,
+            options=options,
+            predictions_format=predictions_format,
         ),
         as_json=json_,
     )

@@ -47,6 +47,7 @@ __all__ = [
     "check_families",
     "evaluate_families",
     "family_statistic",
+    "lvis_kinds",
     "needs_masks",
 ]
 
@@ -144,7 +145,7 @@ def family_statistic(
         return counting_statistic(inputs, score_threshold=threshold)
     if family == "lvis":
         limit = options.max_detections or LVIS_LIMIT
-        return lvis_statistic(inputs, _lvis_kinds(kinds), limit=limit)
+        return lvis_statistic(inputs, lvis_kinds(kinds), limit=limit)
     inputs = agnostic_inputs(inputs) if family == "agnostic" else inputs
     return coco_statistic(
         inputs,
@@ -192,7 +193,7 @@ def _score(
         return score_counting(inputs, score_threshold=threshold, resampling=resampling)
     if family == "lvis":
         limit = options.max_detections or LVIS_LIMIT
-        return score_lvis(inputs, _lvis_kinds(kinds), limit=limit, resampling=resampling)
+        return score_lvis(inputs, lvis_kinds(kinds), limit=limit, resampling=resampling)
     score = score_agnostic if family == "agnostic" else score_coco
     result: Mapping[str, FamilyResult] = {
         family: score(
@@ -206,7 +207,7 @@ def _score(
     return result[family]
 
 
-def _lvis_kinds(kinds: Sequence[Kind]) -> list[LvisKind]:
-    """Masks first, as LVIS's own; it knows no boundary AP."""
+def lvis_kinds(kinds: Sequence[Kind]) -> list[LvisKind]:
+    """Return those that LVIS scores, masks first and by default; it knows no boundary AP."""
     chosen: list[LvisKind] = [kind for kind in ("segm", "bbox") if kind in kinds]
     return chosen or ["segm"]

@@ -31,6 +31,7 @@ from maskwright.evaluation.families import (
     ScoringOptions,
     check_families,
     family_statistic,
+    lvis_kinds,
     needs_masks,
 )
 from maskwright.evaluation.limits import detection_limit
@@ -167,8 +168,8 @@ def compare_predictions(
     sides = [read_predictions(one, true, need_masks=masks) for one in results]
     inputs = doubled(true, sides[0], sides[1])
     statistics = [(family, family_statistic(family, inputs, both, options)) for family in families]
-    primary = _primary(families[0], both)
-    decisive: Kind = "segm" if "segm" in both else "bbox"
+    decisive = _decisive(families[0], both)
+    primary = _primary(families[0], decisive)
     numbers: dict[str, PairedNumber] = {}
     for family, statistic in statistics:
         prefix = "" if family == families[0] else f"{family} "
@@ -199,13 +200,18 @@ def compare_predictions(
     )
 
 
-def _primary(family: Family, kinds: Sequence[Kind]) -> Key:
-    decisive = "segm" if "segm" in kinds else "bbox"
-    heading = "mask" if decisive == "segm" else "box"
+def _decisive(family: Family, kinds: Sequence[Kind]) -> Kind:
+    """Return the kind whose number decides: masks before boxes before boundaries."""
+    scored = lvis_kinds(kinds) if family == "lvis" else kinds
+    by_rank: tuple[Kind, ...] = ("segm", "bbox", "boundary")
+    return next(kind for kind in by_rank if kind in scored)
+
+
+def _primary(family: Family, decisive: Kind) -> Key:
     by_family: dict[Family, Key] = {
         "coco": (decisive, "AP"),
         "agnostic": (decisive, "AP"),
-        "lvis": (f"{heading} AP",),
+        "lvis": (key_text((decisive, "AP")),),
         "cells": ("AP",),
         "panoptic": ("PQ",),
         "counting": ("MAE",),

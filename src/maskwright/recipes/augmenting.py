@@ -11,12 +11,13 @@ from jaxtyping import UInt8
 
 from maskwright.data import Dataset
 from maskwright.draw import augmented_sheet
-from maskwright.model import apply_overrides
+from maskwright.errors import ConfigError
+from maskwright.model import apply_overrides, config_to_dict
 from maskwright.recipes.choose import choose_recipe, data_facts
 from maskwright.recipes.recipe import Recipe
 from maskwright.transforms import Augmentation, augmentation_named
 
-__all__ = ["override_recipe", "view_augmented"]
+__all__ = ["held_overrides", "override_recipe", "view_augmented"]
 
 _PRESET = "augmentation.preset"
 
@@ -54,6 +55,34 @@ def override_recipe(
     if augment is not None:
         recipe = replace(recipe, augmentation=augment)
     return apply_overrides(recipe, remaining)
+
+
+def held_overrides(recipe: Recipe, overrides: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return options as a recipe holds them, so that equal ones are told equal.
+
+    The command line gives text and Python values, and dashes stand for underscores.
+
+    Args:
+        recipe: One that has these options, with their parts of the kinds that they ask for.
+        overrides: Dotted name -> value or its text. What the recipe does not take stays as it is,
+            and so do whole parts, whose other options are defaults.
+
+    >>> held_overrides(Recipe(), {"model.short-side": "320", "loggers": "csv,tensorboard"})
+    {'model.short_side': 320, 'loggers': ('csv', 'tensorboard')}
+    """
+    held = {}
+    for given, value in (overrides or {}).items():
+        name = given.replace("-", "_")
+        held[name] = value
+        try:
+            found: Any = config_to_dict(override_recipe(recipe, {name: value}))
+        except ConfigError:
+            continue
+        if name != _PRESET:
+            for step in name.split("."):
+                found = found[step]
+            held[name] = value if isinstance(found, dict) else found
+    return held
 
 
 def view_augmented(

@@ -21,15 +21,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
+from maskwright.data import PictureRule
 from maskwright.devices import choose_device
 from maskwright.errors import TrainingError
 from maskwright.files import write_json
 from maskwright.inference import load
-from maskwright.recipes.comparison_folder import open_comparison, read_result
 from maskwright.recipes.comparison_models import (
-    CommonOptions,
     check_contestant,
+    comparable_config,
     comparison_config,
     deciding_pictures,
     open_pictures,
@@ -39,9 +40,11 @@ from maskwright.recipes.comparison_models import (
 from maskwright.recipes.comparison_report import comparison_table, write_report
 from maskwright.recipes.contestants import Contestant, parse_budget, parse_contestants
 from maskwright.recipes.costs import time_in_turn
+from maskwright.recipes.folder_of_runs import open_folder_of_runs, read_finished
 from maskwright.recipes.recipe import Preset
 from maskwright.recipes.recommendation import ComparedModel, Recommendation, recommend
 from maskwright.recipes.run import Parts
+from maskwright.recipes.run_request import RunRequest
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -83,6 +86,8 @@ def compare(
     out: str | Path,
     validation: str | Path | None = None,
     images: str | Path | None = None,
+    groups: str | Sequence[str] = (),
+    pictures: PictureRule = "auto",
     preset: Preset | None = None,
     weights: str | None = None,
     seed: int = 0,
@@ -106,6 +111,8 @@ def compare(
         validation: Annotations of validation pictures, which then decide as well; all of `data`
             is trained on.
         images: The folder of the pictures of `data`, if it is not where it is looked for.
+        groups: Which pictures must not be divided, as for `train`.
+        pictures: What the models take, as for `train`.
         preset: As for `train`, for all models.
         weights: As for `train`, for all models.
         seed: Of split, weights, order, augmentation and bootstrap.
@@ -122,33 +129,38 @@ def compare(
     """
     contestants = parse_contestants(models)
     chosen_device = choose_device(device)
-    options = CommonOptions(
+    request = RunRequest(
+        data=data,
         validation=validation,
         images=images,
+        groups=groups,
+        pictures=pictures,
         preset=preset,
         weights=weights,
         minutes=parse_budget(budget),
         seed=seed,
         overrides=dict(overrides or {}),
-        device=str(chosen_device),
     )
-    parts = open_pictures(data, options)
-    for one in contestants:
-        check_contestant(one, parts, options)
-    with open_comparison(out, comparison_config(data, options, parts)) as folder:
+    parts = open_pictures(request)
+    recipes = [check_contestant(one, parts, request, chosen_device) for one in contestants]
+    config = comparison_config(request, parts, chosen_device)
+    comparable = partial(comparable_config, recipes[0])
+    with open_folder_of_runs(out, config, "comparison", comparable=comparable) as folder:
         finished: list[ComparedModel] = []
         failures: list[tuple[str, str]] = []
         for number, one in enumerate(contestants, start=1):
             step = partial(_say_of, say, f"{number}/{len(contestants)} {one.name}")
             try:
-                finished.append(_result(data, one, folder, parts, options, step, quiet=quiet))
+                finished.append(
+                    _result(one, folder, parts, request, chosen_device, step, quiet=quiet)
+                )
             except TrainingError as error:
                 step(f"failed: {error}")
                 failures.append((one.name, str(error)))
         if not finished:
             raise TrainingError(f"no training went well; {failures[0][0]}: {failures[0][1]}")
         say("timing the models in turn")
-        return _conclude(folder, finished, failures, parts, options)
+        return _conclude(folder, finished, failures, parts, request, chosen_device)
 
 
 def _say_of(say: Callable[[str], None], subject: str, what: str) -> None:
@@ -156,11 +168,11 @@ def _say_of(say: Callable[[str], None], subject: str, what: str) -> None:
 
 
 def _result(
-    data: str | Path,
     one: Contestant,
     folder: Path,
     parts: Parts,
-    options: CommonOptions,
+    request: RunRequest,
+    device: torch.device,
     say: Callable[[str], None],
     *,
     quiet: bool,
@@ -170,11 +182,11 @@ def _result(
     result = run_folder / "result.json"
     if result.is_file():
         say("finished before")
-        return read_result(result)
-    say(f"training for {_length(options.minutes)}")
-    run = train_contestant(data, one, run_folder, options, quiet=quiet)
+        return read_finished(result, ComparedModel, "model")
+    say(f"training for {_length(request)}")
+    run = train_contestant(one, run_folder, request, device, quiet=quiet)
     say("scoring")
-    row = score_contestant(one, run, parts, options)
+    row = score_contestant(one, run, parts, seed=request.seed, device=device)
     write_json(result, row.as_dict())
     return row
 
@@ -184,12 +196,13 @@ def _conclude(
     finished: Sequence[ComparedModel],
     failures: Sequence[tuple[str, str]],
     parts: Parts,
-    options: CommonOptions,
+    request: RunRequest,
+    device: torch.device,
 ) -> Comparison:
     """Time the finished models in turn, recommend one and write the report."""
     test = deciding_pictures(parts)
     predictors = {
-        one.model: load(folder / one.run / "best.safetensors", device=options.device)
+        one.model: load(folder / one.run / "best.safetensors", device=str(device))
         for one in finished
     }
     spread = np.linspace(0, len(test) - 1, min(len(test), _MOST_TIMED)).round().astype(int)
@@ -210,7 +223,7 @@ def _conclude(
         recommendation=recommendation,
         failures=tuple(failures),
         notes=(
-            *_notes(rows, parts, options, num_timed=len(spread)),
+            *_notes(rows, parts, request, device, num_timed=len(spread)),
             *(f"{name} failed and is not in the table: {reason}" for name, reason in failures),
         ),
     )
@@ -219,30 +232,36 @@ def _conclude(
     return comparison
 
 
-def _length(minutes: float) -> str:
-    """Say a budget in words.
+def _length(request: RunRequest) -> str:
+    """Say the time of each training in words.
 
-    >>> _length(2 / 3), _length(1.5), _length(10.0)
-    ('40 seconds', '1.5 minutes', '10 minutes')
+    >>> [_length(RunRequest(data="", minutes=each)) for each in (2 / 3, 1.5, 10.0)]
+    ['40 seconds', '1.5 minutes', '10 minutes']
     """
+    minutes = request.minutes or 0.0
     if round(minutes, 2) != minutes:
         return f"{60 * minutes:g} seconds"
     return f"{minutes:g} minutes"
 
 
 def _notes(
-    rows: Sequence[ComparedModel], parts: Parts, options: CommonOptions, *, num_timed: int
+    rows: Sequence[ComparedModel],
+    parts: Parts,
+    request: RunRequest,
+    device: torch.device,
+    *,
+    num_timed: int,
 ) -> tuple[str, ...]:
     test = deciding_pictures(parts)
     which = "test pictures, which no choice was made on"
     if parts.test is None:
         which = "validation pictures, on which the best state of each training was chosen as well"
     notes = [
-        f"Each model had {_length(options.minutes)} to train on {len(parts.train)} pictures, "
-        f"seed {options.seed}, and was scored on {len(test)} {which}.",
+        f"Each model had {_length(request)} to train on {len(parts.train)} pictures, "
+        f"seed {request.seed}, and was scored on {len(test)} {which}.",
         "The interval is a 95 % bootstrap interval over pictures; it does not hold how much "
         "another training run would differ.",
-        f"ms is the median over {num_timed} pictures on {options.device}, from picture file to "
+        f"ms is the median over {num_timed} pictures on {device}, from picture file to "
         "objects with masks, models measured in turn.",
         "Memory is the largest resident memory of a fresh process that loads the model and "
         "predicts, Python and its libraries included.",

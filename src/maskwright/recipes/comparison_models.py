@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from maskwright.backbones import BackboneConfig, ResNet, Timm
 from maskwright.data import Dataset
@@ -17,22 +18,23 @@ from maskwright.evaluation import bootstrap_interval, evaluate
 from maskwright.inference import Predictor
 from maskwright.inference.peak_memory import peak_memory
 from maskwright.model import InstanceSegmenter
-from maskwright.recipes.augmenting import override_recipe
-from maskwright.recipes.choose import choose_recipe, data_facts
+from maskwright.recipes.augmenting import held_overrides
+from maskwright.recipes.choose import data_facts
 from maskwright.recipes.class_counts import with_class_counts
-from maskwright.recipes.comparison_folder import fingerprint
 from maskwright.recipes.contestants import Contestant
 from maskwright.recipes.costs import count_gflops, count_parameters
+from maskwright.recipes.folder_of_runs import fingerprint
 from maskwright.recipes.proposals import proposals_sentence
-from maskwright.recipes.recipe import Preset
+from maskwright.recipes.recipe import Recipe
 from maskwright.recipes.recommendation import ComparedModel
 from maskwright.recipes.run import Parts, TrainedRun
+from maskwright.recipes.run_request import RunRequest
 from maskwright.recipes.scoring import predict_dataset
-from maskwright.recipes.training_runs import open_parts, resume, train
+from maskwright.recipes.training_runs import open_parts, resume, train_request
 
 __all__ = [
-    "CommonOptions",
     "check_contestant",
+    "comparable_config",
     "comparison_config",
     "deciding_pictures",
     "open_pictures",
@@ -44,40 +46,14 @@ _MOST_MEASURED = 3
 """Largest test pictures predicted for the peak of memory."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class CommonOptions:
-    """What all models of a comparison have in common.
-
-    Args:
-        validation: As for `train`, and so are the others.
-        images: Folder of the pictures.
-        preset: For every model.
-        weights: For every backbone.
-        minutes: Budget of each training.
-        seed: Of everything random.
-        overrides: Of every recipe.
-        device: The chosen one, as torch names it.
-    """
-
-    validation: str | Path | None
-    images: str | Path | None
-    preset: Preset | None
-    weights: str | None
-    minutes: float
-    seed: int
-    overrides: Mapping[str, Any]
-    device: str
-
-
-def open_pictures(data: str | Path, options: CommonOptions) -> Parts:
+def open_pictures(request: RunRequest) -> Parts:
     """Open and divide the pictures as every training of the comparison will.
 
     Raises:
         DataError: The data cannot be read, or has too few pictures.
     """
-    places = {"data": data, "validation": options.validation, "images": options.images}
-    parts = open_parts({**places, "seed": options.seed})
-    return parts.with_pixels(parts.measure_pixels("auto"))
+    parts = open_parts(request.source())
+    return parts.with_pixels(parts.measure_pixels(request.pictures))
 
 
 def deciding_pictures(parts: Parts) -> Dataset:
@@ -85,82 +61,77 @@ def deciding_pictures(parts: Parts) -> Dataset:
     return parts.validation if parts.test is None else parts.test
 
 
-def check_contestant(one: Contestant, parts: Parts, options: CommonOptions) -> None:
+def check_contestant(
+    one: Contestant, parts: Parts, request: RunRequest, device: torch.device
+) -> Recipe:
     """Build the model once, so that what is impossible is said before anything is trained.
 
     Raises:
         ConfigError: An unknown part or option, or parts that do not fit.
     """
-    recipe = choose_recipe(
-        data_facts(parts.train),
-        pixels=parts.train.pixels,
-        model=one.pair,
-        backbone=one.backbone,
-        preset=options.preset,
-        weights=options.weights,
-        minutes=options.minutes,
-        seed=options.seed,
-        has_gpu=options.device != "cpu",
+    recipe = _of_contestant(one, request).recipe(
+        data_facts(parts.train), pixels=parts.train.pixels, has_gpu=device.type != "cpu"
     )
-    recipe = with_class_counts(override_recipe(recipe, options.overrides), parts.train)
+    recipe = with_class_counts(recipe, parts.train)
     recipe.model.build(parts.train.class_names)
+    return recipe
 
 
-def comparison_config(data: str | Path, options: CommonOptions, parts: Parts) -> dict[str, Any]:
+def comparison_config(request: RunRequest, parts: Parts, device: torch.device) -> dict[str, Any]:
     """Return what must be the same for results to be comparable."""
+    source = request.source()
     return {
-        "data": str(Path(data).resolve()),
-        "validation": options.validation and str(Path(options.validation).resolve()),
+        "data": source["data"],
+        "validation": source["validation"],
+        "groups": source["groups"],
+        "pictures": request.pictures,
         "pictures_and_objects": fingerprint(parts),
-        "seed": options.seed,
-        "budget_minutes": options.minutes,
-        "preset": options.preset,
-        "weights": options.weights,
-        "overrides": dict(options.overrides),
-        "device": options.device,
+        "seed": request.seed,
+        "budget_minutes": request.minutes,
+        "preset": request.preset,
+        "weights": request.weights,
+        "overrides": dict(request.overrides or {}),
+        "device": str(device),
     }
 
 
+def comparable_config(recipe: Recipe, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config whose options are as a contestant's recipe holds them.
+
+    Folders from before there were groups and stored pictures do not state them.
+    """
+    overrides = held_overrides(recipe, config.get("overrides"))
+    return {"groups": [], "pictures": "auto", **config, "overrides": overrides}
+
+
 def train_contestant(
-    data: str | Path, one: Contestant, folder: Path, options: CommonOptions, *, quiet: bool
+    one: Contestant, folder: Path, request: RunRequest, device: torch.device, *, quiet: bool
 ) -> TrainedRun:
     """Train one model, or go on with it where it was stopped."""
     if (folder / "state.safetensors").is_file():
-        return resume(folder, device=options.device, quiet=quiet)
+        return resume(folder, device=str(device), quiet=quiet)
     if folder.is_dir():
         shutil.rmtree(folder)  # stopped before anything was saved
-    return train(
-        data,
-        out=folder,
-        validation=options.validation,
-        images=options.images,
-        model=one.pair,
-        backbone=one.backbone,
-        preset=options.preset,
-        weights=options.weights,
-        minutes=options.minutes,
-        seed=options.seed,
-        overrides=options.overrides,
-        device=options.device,
-        quiet=quiet,
-    )
+    return train_request(_of_contestant(one, request), out=folder, device=str(device), quiet=quiet)
+
+
+def _of_contestant(one: Contestant, request: RunRequest) -> RunRequest:
+    return replace(request, model=one.pair, backbone=one.backbone)
 
 
 def score_contestant(
-    one: Contestant, run: TrainedRun, parts: Parts, options: CommonOptions
+    one: Contestant, run: TrainedRun, parts: Parts, *, seed: int, device: torch.device
 ) -> ComparedModel:
     """Score a trained model on the pictures that decide, and measure what it costs alone."""
     assert isinstance(run.model, InstanceSegmenter), "contestants find objects"
     test = deciding_pictures(parts)
     found = list(predict_dataset(Predictor(run.model), test))
     metrics = evaluate(found, test, kinds=("bbox", "segm", "boundary"))
-    interval = bootstrap_interval(
-        found, test, max_detections=metrics.max_detections, seed=options.seed
-    )
+    interval = bootstrap_interval(found, test, max_detections=metrics.max_detections, seed=seed)
     by_size = np.argsort(test.sizes.prod(axis=1), kind="stable")
     largest = [test.image_path(i) for i in by_size[-_MOST_MEASURED:].tolist()]
     model_file = run.path / "best.safetensors"
-    memory = peak_memory(model_file, largest, device=options.device)
+    memory = peak_memory(model_file, largest, device=str(device))
     return ComparedModel(
         model=one.name,
         detector=one.detector,

@@ -13,17 +13,23 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from maskwright.devices import choose_device
 from maskwright.errors import ConfigError, TrainingError
 from maskwright.files import atomic_write, write_json
 from maskwright.model import config_from_dict, config_to_dict
-from maskwright.recipes.comparison_folder import fingerprint, open_comparison
+from maskwright.recipes.augmenting import held_overrides
+from maskwright.recipes.choose import data_facts
 from maskwright.recipes.fold_scores import CrossValidation, FoldScores
+from maskwright.recipes.folder_of_runs import fingerprint, open_folder_of_runs, read_finished
 from maskwright.recipes.moving_parts import Parts
 from maskwright.recipes.opened_parts import open_parts
+from maskwright.recipes.recipe import Recipe
 from maskwright.recipes.run import TrainedRun
 from maskwright.recipes.run_request import RunRequest
 from maskwright.recipes.training_runs import resume, train_request
@@ -69,7 +75,10 @@ def cross_validate(
     if folds < 2:
         raise ConfigError(f"cross-validation takes 2 folds or more, got {folds}")
     first = open_parts(replace(request, fold=(1, folds)).source())
-    with open_comparison(out, _config(request, folds, first), "cross-validation") as path:
+    recipe = request.recipe(data_facts(first.train), has_gpu=choose_device(device).type != "cpu")
+    comparable = partial(_comparable, recipe)
+    config = _config(request, folds, first)
+    with open_folder_of_runs(out, config, "cross-validation", comparable=comparable) as path:
         finished: list[FoldScores] = []
         for number in range(1, folds + 1):
             if not quiet:
@@ -79,7 +88,7 @@ def cross_validate(
                 fold = replace(request, fold=(number, folds))
                 run = _train_fold(fold, folder, transform, device, quiet=quiet)
                 write_json(folder / "fold.json", asdict(_scores(number, run, fold)))
-            finished.append(_read(folder / "fold.json"))
+            finished.append(read_finished(folder / "fold.json", FoldScores, "fold"))
             result = CrossValidation(path=path, num_folds=folds, folds=tuple(finished))
             _write(result, Path(request.data).name)
     return result
@@ -117,10 +126,15 @@ def resume_cross_validation(
 
 def _config(request: RunRequest, folds: int, parts: Parts) -> dict[str, Any]:
     """Return what must be the same for the folds to belong together."""
-    source = request.source()
-    paths = {name: source[name] for name in ("data", "images")}
-    plain = config_to_dict(replace(request, **paths, groups=source["groups"]))
+    plain = config_to_dict(request.with_absolute_paths())
     return {"folds": folds, "request": plain, "pictures_and_objects": fingerprint(parts)}
+
+
+def _comparable(recipe: Recipe, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config whose options are as the recipe holds them."""
+    request = config["request"]
+    held = held_overrides(recipe, request["overrides"])
+    return {**config, "request": {**request, "overrides": held}}
 
 
 def _train_fold(
@@ -152,15 +166,6 @@ def _scores(number: int, run: TrainedRun, request: RunRequest) -> FoldScores:
         seconds=run.seconds,
         scores=run.test.as_dict(),
     )
-
-
-def _read(path: Path) -> FoldScores:
-    try:
-        return FoldScores(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise TrainingError(
-            f"{path} cannot be read ({error}): remove it, and the fold is scored again"
-        ) from error
 
 
 def _write(result: CrossValidation, data_name: str) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 
-from maskwright.data import PictureRule
+from maskwright.data import PictureRule, PixelFormat
 from maskwright.errors import ConfigError
 from maskwright.recipes.augmenting import override_recipe
 from maskwright.recipes.auto_batch import AutoBatch, find_pictures_at_once, limit_in_bytes
-from maskwright.recipes.choose import choose_recipe, data_facts
+from maskwright.recipes.choose import DataFacts, choose_recipe, data_facts
 from maskwright.recipes.class_counts import with_class_counts
 from maskwright.recipes.moving_parts import Parts
 from maskwright.recipes.recipe import Preset, Recipe, TaskName
@@ -92,6 +92,12 @@ class RunRequest:
             if self.validation is not None:
                 raise ConfigError("folds divide the data, and validation pictures were given")
 
+    def with_absolute_paths(self) -> RunRequest:
+        """Return the same request for whatever working folder, its groups as a tuple."""
+        source = self.source()
+        paths = {name: source[name] for name in ("data", "validation", "images")}
+        return replace(self, **paths, groups=tuple(source["groups"]))
+
     def source(self) -> dict[str, Any]:
         """Return where the pictures come from and how they are divided, as `open_parts` wants."""
         return {
@@ -112,9 +118,36 @@ class RunRequest:
             ConfigError: An unknown or impossible option.
             DataError: Pictures that cannot be read or differ in format.
         """
-        recipe = choose_recipe(
+        recipe = self.recipe(
             data_facts(parts.train),
             pixels=parts.measure_pixels(self.pictures),
+            has_gpu=device.type != "cpu",
+            processes=processes,
+        )
+        return with_class_counts(recipe, parts.train)
+
+    def recipe(
+        self,
+        facts: DataFacts,
+        *,
+        has_gpu: bool,
+        pixels: PixelFormat | None = None,
+        processes: int = 1,
+    ) -> Recipe:
+        """Return the recipe for data of these facts, but for counts of its classes.
+
+        Args:
+            facts: What is known of the data.
+            has_gpu: Whether it trains on one.
+            pixels: The format of the pictures; None for RGB of 8 bits.
+            processes: Those that take each step together.
+
+        Raises:
+            ConfigError: An unknown or impossible option.
+        """
+        recipe = choose_recipe(
+            facts,
+            pixels=pixels,
             task=self.task,
             model=self.model,
             backbone=self.backbone,
@@ -123,11 +156,10 @@ class RunRequest:
             num_steps=self.num_steps,
             minutes=self.minutes,
             seed=self.seed,
-            has_gpu=device.type != "cpu",
+            has_gpu=has_gpu,
             processes=processes,
         )
-        recipe = override_recipe(recipe, self.overrides, augment=self.augment)
-        return with_class_counts(recipe, parts.train)
+        return override_recipe(recipe, self.overrides, augment=self.augment)
 
     def fit_to_memory(
         self, recipe: Recipe, parts: Parts, device: torch.device, *, processes: int = 1

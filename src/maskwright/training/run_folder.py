@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -155,14 +155,24 @@ class RunFolder:
             raise TrainingError(f"{self.config_path} holds no JSON object: restore it")
         return config
 
-    def require_config(self, config: Mapping[str, Any]) -> None:
+    def require_config(
+        self,
+        config: Mapping[str, Any],
+        *,
+        comparable: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda config: config,
+    ) -> None:
         """Check that a resumed run has the configuration it was started with.
+
+        Args:
+            config: What is asked for now.
+            comparable: What both configurations go through before they are compared.
 
         Raises:
             TrainingError: It differs; the message shows each difference by its dotted name.
         """
-        saved = flat_options(self.read_config())
-        wanted = flat_options(json.loads(json.dumps(config)))  # tuples become lists, as in the file
+        then, now = comparable(self.read_config()), comparable(config)
+        # Through JSON, for tuples become lists in the file.
+        saved, wanted = (flat_options(json.loads(json.dumps(each))) for each in (then, now))
         differences = [
             f"{name}: {_shown(saved, name)} then, {_shown(wanted, name)} now"
             for name in sorted(saved.keys() | wanted.keys())

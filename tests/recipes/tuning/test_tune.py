@@ -20,10 +20,11 @@ from maskwright.data import read_image
 from maskwright.errors import ConfigError, DataError, TrainingError
 from maskwright.model import config_to_dict
 from maskwright.recipes import Study, choose_recipe, data_facts, override_recipe, tune
+from maskwright.recipes.run_request import RunRequest
 from maskwright.recipes.training_runs import open_parts
 from maskwright.recipes.tuning.journal import Journal
 from maskwright.recipes.tuning.search_space import Range
-from maskwright.recipes.tuning.trial import Common, Job, Outcome, run_trial, train_arguments
+from maskwright.recipes.tuning.trial import Common, Job, Outcome, run_trial, trial_request
 
 pytest.importorskip("optuna")
 
@@ -246,12 +247,12 @@ def test_trials_that_fall_behind_are_ended_early(tmp_path: Path) -> None:
 
 
 def _job(discs: Path, folder: Path) -> Job:
-    common = Common(
-        data=str(discs), validation=None, images=None, groups=(), task="instances",
-        model="yolo+prototypes", preset="tiny", backbone=None, weights="none", augment="none",
-        pictures="auto", num_steps=2, minutes=None, seed=0, overrides=_SMALL, device="cpu",
-        limit=None, follow_links=False, facts=data_facts(mw.open_dataset(discs)),
+    request = RunRequest(
+        data=str(discs), model="yolo+prototypes", preset="tiny", weights="none", augment="none",
+        num_steps=2, overrides=_SMALL,
     )  # fmt: skip
+    facts = data_facts(mw.open_dataset(discs))
+    common = Common(request=request, device="cpu", facts=facts)
     return Job(common=common, values={"warmup": 0.1}, folder=folder, evaluations=2)
 
 
@@ -273,11 +274,13 @@ def test_a_pruned_trial_stops_between_two_steps_and_could_go_on(
 
 
 def test_input_scale_multiplies_what_the_data_suggest(discs: Path, tmp_path: Path) -> None:
-    common = replace(_job(discs, tmp_path).common, overrides={})
-    plain = train_arguments(common, {})
-    assert "model.short_side" not in plain["overrides"]
-    double = train_arguments(common, {"input_scale": 2.0})["overrides"]
-    single = train_arguments(common, {"input_scale": 1.0})["overrides"]
+    common = _job(discs, tmp_path).common
+    common = replace(common, request=replace(common.request, overrides=None))
+    assert trial_request(common, {}).overrides == {}
+    double = trial_request(common, {"input_scale": 2.0}).overrides
+    single = trial_request(common, {"input_scale": 1.0}).overrides
+    assert double is not None
+    assert single is not None
     assert double["model.short_side"] == 2 * single["model.short_side"]
     assert double["model.long_side"] == pytest.approx(2 * single["model.long_side"], abs=1)
 

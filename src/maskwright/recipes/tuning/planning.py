@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from maskwright.errors import ConfigError
-from maskwright.recipes.comparison_folder import fingerprint
+from maskwright.recipes.augmenting import held_overrides
+from maskwright.recipes.folder_of_runs import fingerprint
 from maskwright.recipes.recipe import Recipe
 from maskwright.recipes.run import Parts
 from maskwright.recipes.tuning.default_space import NAMED, default_space, default_values
@@ -39,45 +39,40 @@ class Plan:
     @property
     def metric(self) -> str:
         """What a score is."""
-        return "mask AP" if self.common.task == "instances" else "mIoU"
+        return "mask AP" if self.common.request.task == "instances" else "mIoU"
 
     def config(self, pruner: str) -> dict[str, Any]:
         """Return what must be the same for scores to be comparable."""
         names = (
             "data", "validation", "images", "groups", "task", "model", "preset", "backbone",
-            "weights", "augment", "pictures", "num_steps", "minutes", "seed", "device", "limit",
+            "weights", "augment", "pictures", "num_steps", "minutes", "seed", "limit",
         )  # fmt: skip
+        request = self.common.request
         return {
-            **{name: getattr(self.common, name) for name in names},
-            "overrides": {name: _plain(value) for name, value in self.common.overrides.items()},
+            **{name: getattr(request, name) for name in names},
+            "device": self.common.device,
+            "overrides": dict(request.overrides or {}),
             "pictures_and_objects": fingerprint(self.parts),
             "search": {name: wanted.text for name, wanted in self.space.items()},
             "pruner": pruner,
         }
 
+    def comparable(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a config whose options are as the recipe holds them."""
+        return {**config, "overrides": held_overrides(self.recipe, config["overrides"])}
+
     def notes(self) -> tuple[str, ...]:
         """Say what a reader must know about the scores."""
-        common, parts = self.common, self.parts
-        budget = [f"{common.num_steps} steps"] if common.num_steps else []
-        budget += (
-            [f"{common.minutes:g} minute{'s' * (common.minutes != 1)}"] if common.minutes else []
-        )
+        request, parts = self.common.request, self.parts
+        steps, minutes = request.num_steps, request.minutes
+        budget = [f"{steps} steps"] if steps else []
+        budget += [f"{minutes:g} minute{'s' * (minutes != 1)}"] if minutes else []
         return (
             f"Each training had {' or '.join(budget)} on {len(parts.train)} pictures, seed "
-            f"{common.seed}, and was scored on {len(parts.validation)} validation pictures.",
+            f"{request.seed}, and was scored on {len(parts.validation)} validation pictures.",
             "The best of many scores on the same pictures is higher than the model deserves; a "
             "score on test pictures is not.",
         )
-
-
-def _plain(value: Any) -> Any:
-    """Return the value that a text of the command line stands for."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value
 
 
 def make_plan(
@@ -94,10 +89,10 @@ def make_plan(
         ConfigError: Something impossible, or an option that is given and searched as well.
     """
     recipe = trial_recipe(common, {}, parts)
-    has_gpu = common.device != "cpu"
-    named = [name for name in NAMED if getattr(common, name) is not None]
-    fixed = (*named, *(name.replace("-", "_") for name in common.overrides))
-    space = to_space(search, default_space(recipe, fixed=fixed, has_gpu=has_gpu))
+    request = common.request
+    named = [name for name in NAMED if getattr(request, name) is not None]
+    fixed = (*named, *(name.replace("-", "_") for name in request.overrides or {}))
+    space = to_space(search, default_space(recipe, fixed=fixed, has_gpu=common.has_gpu))
     if not space:
         raise ConfigError("there is nothing to search: all options of the default space are given")
     twice = [name for name in space if name in fixed]
@@ -109,10 +104,10 @@ def make_plan(
                 trial_recipe(common, {name: value}, parts)
             except ConfigError as error:
                 raise ConfigError(f"--search {name}: {value} is not possible: {error}") from error
-    if common.num_steps is None and common.minutes is None:
+    if request.num_steps is None and request.minutes is None:
         # Equal for all, though trials of another batch size would choose another length.
-        common = replace(common, num_steps=recipe.num_steps)
-    preset = common.preset or ("best" if has_gpu else "fast")
+        common = replace(common, request=replace(request, num_steps=recipe.num_steps))
+    preset = request.preset or ("best" if common.has_gpu else "fast")
     return Plan(
         common=common,
         recipe=recipe,

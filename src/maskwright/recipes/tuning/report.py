@@ -14,7 +14,7 @@ from maskwright.recipes.tuning.plots import PLOTS, plot_study
 from maskwright.recipes.tuning.search_space import SearchSpace, Value
 from maskwright.recipes.tuning.study import Study
 from maskwright.recipes.tuning.tables import csv_rows, headline, markdown_table
-from maskwright.recipes.tuning.trial import Common, train_arguments
+from maskwright.recipes.tuning.trial import Common, trial_request
 
 __all__ = ["best_test_score", "train_command", "write_study"]
 
@@ -53,18 +53,18 @@ def write_study(study: Study, space: SearchSpace) -> list[Path]:
 
 def train_command(common: Common, values: Mapping[str, Value]) -> str:
     """Return the command that trains with these values, longer or on other pictures."""
-    arguments = train_arguments(common, values)
-    words = ["maskwright", "train", common.data]
-    if common.validation is not None:
-        words += ["--val", common.validation]
+    request = trial_request(common, values)
+    words = ["maskwright", "train", str(request.data)]
+    if request.validation is not None:
+        words += ["--val", str(request.validation)]
     words += ["--out", "RUN"]
     for name, default in (
         ("task", "instances"), ("preset", None), ("model", None), ("backbone", None),
         ("weights", None), ("augment", None),
     ):  # fmt: skip
-        if arguments[name] not in (default, "default"):
-            words += [f"--{name}", str(arguments[name])]
-    for name, value in arguments["overrides"].items():
+        if (given := getattr(request, name)) not in (default, "default"):
+            words += [f"--{name}", str(given)]
+    for name, value in (request.overrides or {}).items():
         words += ["--set", f"{name}={_text(value)}"]
     return shlex.join(words)
 

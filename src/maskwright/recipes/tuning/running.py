@@ -48,7 +48,7 @@ class RunningStudy:
         self._journal = Journal(
             folder / "study.journal",
             plan.space,
-            seed=plan.common.seed,
+            seed=plan.common.request.seed,
             pruner=pruner,
             evaluations=self._evaluations,
         )

@@ -6,68 +6,41 @@ import gc
 import shutil
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any, Literal
 
-from maskwright.data import PictureRule
-from maskwright.recipes.augmenting import override_recipe
-from maskwright.recipes.choose import DataFacts, choose_recipe
-from maskwright.recipes.recipe import Preset, Recipe, TaskName
+from maskwright.recipes.choose import DataFacts
+from maskwright.recipes.recipe import Recipe
 from maskwright.recipes.run import Parts, Validated
-from maskwright.recipes.training_runs import resume, train
+from maskwright.recipes.run_request import RunRequest
+from maskwright.recipes.training_runs import resume, train_request
 from maskwright.recipes.tuning.default_space import INPUT_SCALE, NAMED
 from maskwright.recipes.tuning.search_space import Value
 
-__all__ = ["Common", "Job", "Outcome", "run_trial", "train_arguments", "trial_recipe"]
+__all__ = ["Common", "Job", "Outcome", "run_trial", "trial_recipe", "trial_request"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Common:
-    """What all trials of a study have in common, each as `train` takes it.
+    """What all trials of a study have in common.
 
     Args:
-        data: The annotations, absolute.
-        validation: Those of the validation pictures, absolute.
-        images: Folder of the pictures, absolute.
-        groups: What the split keeps together.
-        task: Objects or classes of pixels.
-        model: For every trial, as the others are; None where it is varied or left to the data.
-        preset: Likewise.
-        backbone: Likewise.
-        weights: Likewise.
-        augment: Likewise.
-        pictures: How pictures are read.
-        num_steps: Of each training.
-        minutes: Of each training.
-        seed: Of each training.
-        overrides: Of every recipe.
+        request: What each trains, with absolute paths; None where something is varied or left to
+            the data.
         device: The chosen one.
-        limit: Pictures.
-        follow_links: Of the data.
         facts: What a recipe is chosen by.
     """
 
-    data: str
-    validation: str | None
-    images: str | None
-    groups: tuple[str, ...]
-    task: TaskName
-    model: str | None
-    preset: Preset | None
-    backbone: str | None
-    weights: str | None
-    augment: str | None
-    pictures: PictureRule
-    num_steps: int | None
-    minutes: float | None
-    seed: int
-    overrides: Mapping[str, Any]
+    request: RunRequest
     device: str
-    limit: int | None
-    follow_links: bool
     facts: DataFacts
+
+    @property
+    def has_gpu(self) -> bool:
+        """Whether trials run on one."""
+        return self.device != "cpu"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,38 +130,32 @@ def _train(job: Job, on_validation: Callable[[Validated], None]) -> int:
         return resume(folder, device=device, on_validation=on_validation, quiet=True).steps
     shutil.rmtree(folder, ignore_errors=True)  # killed before anything was saved
     folder.parent.mkdir(parents=True, exist_ok=True)
-    arguments = train_arguments(job.common, job.values)
-    run = train(job.common.data, out=folder, on_validation=on_validation, quiet=True, **arguments)
+    run = train_request(
+        trial_request(job.common, job.values),
+        out=folder,
+        device=device,
+        on_validation=on_validation,
+        quiet=True,
+    )
     return run.steps
 
 
-def train_arguments(common: Common, values: Mapping[str, Value]) -> dict[str, Any]:
-    """Return what `train` is called with, apart from data and folder.
+def trial_request(common: Common, values: Mapping[str, Value]) -> RunRequest:
+    """Return what a trial trains.
 
     Args:
         common: As all trials.
         values: What is tried: names of `train`'s own, "input_scale", or options of the recipe.
     """
-    named = {name: values.get(name, getattr(common, name)) for name in NAMED}
+    named: dict[str, Any] = {name: value for name, value in values.items() if name in NAMED}
+    request = replace(common.request, **named)
     options = {name: value for name, value in values.items() if name not in NAMED}
     scale = options.pop(INPUT_SCALE, None)
     if scale is not None:
-        options |= _scaled(_chosen(common, named), float(scale))
-    return {
-        **named,
-        "validation": common.validation,
-        "images": common.images,
-        "groups": common.groups,
-        "task": common.task,
-        "pictures": common.pictures,
-        "num_steps": common.num_steps,
-        "minutes": common.minutes,
-        "seed": common.seed,
-        "overrides": {**common.overrides, **options},
-        "device": common.device,
-        "limit": common.limit,
-        "follow_links": common.follow_links,
-    }
+        plain = replace(request, overrides=None, augment=None)
+        chosen = plain.recipe(common.facts, has_gpu=common.has_gpu)
+        options |= _scaled(chosen, float(scale))
+    return replace(request, overrides={**(request.overrides or {}), **options})
 
 
 def trial_recipe(common: Common, values: Mapping[str, Value], parts: Parts) -> Recipe:
@@ -197,28 +164,9 @@ def trial_recipe(common: Common, values: Mapping[str, Value], parts: Parts) -> R
     Raises:
         ConfigError: Values that are impossible, alone or together.
     """
-    arguments = train_arguments(common, values)
-    recipe = override_recipe(
-        _chosen(common, arguments), arguments["overrides"], augment=arguments["augment"]
-    )
+    recipe = trial_request(common, values).recipe(common.facts, has_gpu=common.has_gpu)
     recipe.model.build(parts.train.class_names)
     return recipe
-
-
-def _chosen(common: Common, named: Mapping[str, Any]) -> Recipe:
-    """The recipe by the data, before any option of it is changed."""
-    return choose_recipe(
-        common.facts,
-        task=common.task,
-        model=named["model"],
-        backbone=named["backbone"],
-        preset=named["preset"],
-        weights=named["weights"],
-        num_steps=common.num_steps,
-        minutes=common.minutes,
-        seed=common.seed,
-        has_gpu=common.device != "cpu",
-    )
 
 
 def _scaled(recipe: Recipe, scale: float) -> dict[str, int]:

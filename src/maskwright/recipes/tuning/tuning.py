@@ -20,7 +20,9 @@ from maskwright.devices import choose_device
 from maskwright.errors import ConfigError, DataError
 from maskwright.ray_session import import_ray, ray_session, require_address
 from maskwright.recipes.choose import data_facts
+from maskwright.recipes.folder_of_runs import open_folder_of_runs
 from maskwright.recipes.recipe import Preset, TaskName
+from maskwright.recipes.run_request import RunRequest
 from maskwright.recipes.training_runs import open_parts
 from maskwright.recipes.tuning.journal import PRUNERS, PrunerName, require_optuna
 from maskwright.recipes.tuning.planning import make_plan
@@ -28,7 +30,7 @@ from maskwright.recipes.tuning.ray_trials import Crew
 from maskwright.recipes.tuning.running import RunningStudy
 from maskwright.recipes.tuning.search_space import Search
 from maskwright.recipes.tuning.study import Study
-from maskwright.recipes.tuning.study_folder import Keep, open_study
+from maskwright.recipes.tuning.study_folder import Keep
 from maskwright.recipes.tuning.trial import Common
 
 __all__ = ["tune"]
@@ -125,45 +127,37 @@ def tune(
     if ray is not None:
         require_address(ray)
         import_ray()  # before the data is read, in case it is not there
-    source = {
-        "data": data,
-        "validation": validation,
-        "images": images,
-        "groups": [groups] if isinstance(groups, str) else list(groups),
-        "seed": seed,
-        "limit": limit,
-        "follow_links": follow_links,
-    }
-    parts = open_parts(source)
+    request = RunRequest(
+        data=data,
+        validation=validation,
+        images=images,
+        groups=groups,
+        follow_links=follow_links,
+        task=task,
+        model=model,
+        backbone=backbone,
+        preset=preset,
+        weights=weights,
+        pictures=pictures,
+        num_steps=num_steps,
+        minutes=minutes,
+        seed=seed,
+        augment=augment,
+        overrides=overrides,
+        limit=limit,
+    ).with_absolute_paths()
+    parts = open_parts(request.source())
     if not len(parts.validation.labels):
         raise DataError(
             f"the {len(parts.validation)} validation pictures have no objects, and trials are "
             "chosen by what is found of them: give validation pictures with objects"
         )
     with nullcontext() if ray is None else ray_session(ray) as cluster:
-        common = Common(
-            data=str(Path(data).resolve()),
-            validation=_absolute(validation),
-            images=_absolute(images),
-            groups=(groups,) if isinstance(groups, str) else tuple(groups),
-            task=task,
-            model=model,
-            preset=preset,
-            backbone=backbone,
-            weights=weights,
-            augment=augment,
-            pictures=pictures,
-            num_steps=num_steps,
-            minutes=minutes,
-            seed=seed,
-            overrides=dict(overrides or {}),
-            device=_device(device, cluster),
-            limit=limit,
-            follow_links=follow_links,
-            facts=data_facts(parts.train),
-        )
+        facts = data_facts(parts.train)
+        common = Common(request=request, device=_device(device, cluster), facts=facts)
         plan = make_plan(common, parts, search)
-        with open_study(out, plan.config(pruner)) as folder:
+        config = plan.config(pruner)
+        with open_folder_of_runs(out, config, "study", comparable=plan.comparable) as folder:
             study = RunningStudy(folder, plan, pruner=pruner, keep=keep, say=say)
             return study.run(trials, None if cluster is None else Crew(cluster, parallel))
 
@@ -173,7 +167,3 @@ def _device(device: str | None, cluster: Any) -> str:
     if cluster is None:
         return str(choose_device(device))
     return device or ("cuda" if cluster.cluster_resources().get("GPU") else "cpu")
-
-
-def _absolute(path: str | Path | None) -> str | None:
-    return None if path is None else str(Path(path).resolve())

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from maskwright.detectors import RPN, SSD, YOLO, BoxHead, FasterRCNN
-from maskwright.mask_heads import FCN, MaskRCNNHead, Prototypes
-from maskwright.structures import Batch, Instances
+from maskwright.mask_heads import FCN, MaskRCNNHead, Prototypes, Refined
+from maskwright.structures import PIXELS, Batch, Instances
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -52,6 +52,18 @@ _HEADS = {
         conv_channels=(), deconv_channels=8, pool="align_half_pixel", strides=(4,)
     ),
     "prototypes": Prototypes.Config(num_prototypes=5, conv_channels=(), crop_size=24),
+    "refined": Refined.Config(
+        coarse=MaskRCNNHead.Config(conv_channels=(), deconv_channels=8),
+        size=20,
+        detail_channels=4,
+        conv_channels=(),
+    ),
+    "refined, of prototypes and pixels": Refined.Config(
+        coarse=Prototypes.Config(num_prototypes=5, conv_channels=(), crop_size=24),
+        size=33,
+        detail_channels=0,
+        conv_channels=(),
+    ),
 }
 
 
@@ -147,10 +159,16 @@ def _detections(counts: tuple[int, int]) -> list[Instances]:
     return detections
 
 
-def _pooled_graph(graph: GraphBuilder, head: Any, inputs: Mapping[str, Value]) -> Value:
-    """Return what the graph `mixing` or `masks` says, for heads of few layers."""
+def _pooled_graph(graph: GraphBuilder, head: Any, name: str, inputs: Mapping[str, Value]) -> Value:
+    """Return what the graph `mixing`, `masks` or `refining` says, for heads of few layers."""
     pooled = inputs["pooled"].transpose(0, 3, 1, 2)
-    if isinstance(head, Prototypes):
+    if name == "refining":
+        (last,) = head.correction
+        weight, bias = last.weight.numpy(), last.bias.numpy()
+        return graph.add("Conv", pooled, weight, bias, pads=[1, 1, 1, 1])
+    if isinstance(head, Refined):
+        head = head.coarse
+    if name == "mixing":
         _, first, _, second, _ = head.coefficients
         hidden = _linear(graph, first, pooled.reshape(-1, first.in_features))
         return graph.add("Tanh", _linear(graph, second, graph.add("Relu", hidden)))
@@ -169,8 +187,10 @@ def _pooled_graph(graph: GraphBuilder, head: Any, inputs: Mapping[str, Value]) -
 @pytest.mark.parametrize("counts", [(7, 4), (0, 3), (0, 0)])
 @pytest.mark.parametrize("name", list(_HEADS))
 def test_mask_heads_draw_what_crops_from_does(name: str, counts: tuple[int, int]) -> None:
-    head = _lively(_HEADS[name].build(_CHANNELS, _CLASSES))
+    head = _lively(_HEADS[name].build({PIXELS: 3, **_CHANNELS}, _CLASSES))
     features, detections = _features(), _detections(counts)
+    if isinstance(head, Refined):
+        features[PIXELS] = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(3))
     dense = head.dense(features)
     expected = torch.cat(head.crops_from(dense, features, detections))
 
@@ -183,7 +203,11 @@ def test_mask_heads_draw_what_crops_from_does(name: str, counts: tuple[int, int]
         )
         return {
             "crops": draw(
-                graph, head, given, found, lambda inputs: _pooled_graph(graph, head, inputs)
+                graph,
+                head,
+                given,
+                found,
+                lambda name, inputs: _pooled_graph(graph, head, name, inputs),
             )
         }
 

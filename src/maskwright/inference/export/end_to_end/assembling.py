@@ -148,11 +148,6 @@ class _Parts:
             head=None if head is None else head.build(header.channels, count),
         )
 
-    @property
-    def pooled(self) -> str:
-        """Name of the graph that the mask head has on pooled features."""
-        return "masks" if "masks" in self.models else "mixing"
-
     def inline(
         self, graph: GraphBuilder, name: str, inputs: Mapping[str, Value]
     ) -> dict[str, Value]:
@@ -201,7 +196,7 @@ def _detect(
             parts.head,
             dense,
             found,
-            lambda inputs: next(iter(parts.inline(graph, parts.pooled, inputs).values())),
+            lambda name, inputs: next(iter(parts.inline(graph, name, inputs).values())),
         )
     return found, results
 

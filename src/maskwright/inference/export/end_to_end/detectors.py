@@ -6,6 +6,7 @@ Shapes: b pictures, n places of all levels, k classes, r proposals of all pictur
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from maskwright.detectors import SSD, YOLO, Detector, FasterRCNN
 from maskwright.detectors.rpn import RPN
@@ -58,24 +59,46 @@ def find(
         ConfigError: A detector whose choice cannot be a graph.
     """
     if isinstance(detector, YOLO):
-        return _find_yolo(graph, detector, num_classes, dense, borders)
-    if isinstance(detector, SSD):
-        return _find_ssd(graph, detector, dense, borders)
-    if isinstance(detector, FasterRCNN):
-        return _find_faster_rcnn(graph, detector, num_classes, dense, borders, boxes_graph)
-    raise ConfigError(
-        f"the detector {type(detector).__name__} cannot be exported with --end-to-end: nobody has "
-        "written its choice of boxes as a graph; there are faster_rcnn, ssd and yolo"
+        candidates = _of_yolo(graph, detector, dense)
+    elif isinstance(detector, SSD):
+        candidates = _of_ssd(graph, detector, dense)
+    elif isinstance(detector, FasterRCNN):
+        candidates = _of_faster_rcnn(graph, detector, num_classes, dense, borders, boxes_graph)
+    else:
+        raise ConfigError(
+            f"the detector {type(detector).__name__} cannot be exported with --end-to-end: nobody "
+            "has written its choice of boxes as a graph; there are faster_rcnn, ssd and yolo"
+        )
+    config = detector.config
+    return choose(
+        graph,
+        candidates.boxes,
+        candidates.scores,
+        borders,
+        num_classes=num_classes,
+        shared=candidates.are_shared,
+        score_threshold=config.score_threshold,
+        nms_threshold=config.nms_threshold,
+        max_detections=config.detections_per_image,
     )
 
 
-def _find_yolo(
-    graph: GraphBuilder,
-    detector: YOLO,
-    num_classes: int,
-    dense: Mapping[str, Value],
-    borders: Value,
-) -> Found:
+@dataclass(frozen=True, kw_only=True)
+class _Candidates:
+    """Boxes with their scores, duplicates and all.
+
+    Args:
+        boxes: (b, k, m, 4), or (b, 1, m, 4) where all classes share it.
+        scores: (b, k, m).
+        are_shared: Whether all classes share a box.
+    """
+
+    boxes: Value
+    scores: Value
+    are_shared: bool
+
+
+def _of_yolo(graph: GraphBuilder, detector: YOLO, dense: Mapping[str, Value]) -> _Candidates:
     config = detector.config
     scores = graph.add("Sigmoid", dense["logits"])  # (b, n, k)
     count = scores.side(1).at_most(config.pre_nms)
@@ -87,25 +110,11 @@ def _find_yolo(
         dense["centres"].take(best),
         dense["strides"].take(best),
     )  # (b, m, 4)
-    return choose(
-        graph,
-        boxes.unsqueeze(1),
-        scores.take_each(best.unsqueeze(2), batch_axes=1).transpose(0, 2, 1),
-        borders,
-        num_classes=num_classes,
-        shared=True,
-        score_threshold=config.score_threshold,
-        nms_threshold=config.nms_threshold,
-        max_detections=config.detections_per_image,
-    )
+    scores = scores.take_each(best.unsqueeze(2), batch_axes=1)
+    return _Candidates(boxes=boxes.unsqueeze(1), scores=scores.transpose(0, 2, 1), are_shared=True)
 
 
-def _find_ssd(
-    graph: GraphBuilder,
-    detector: SSD,
-    dense: Mapping[str, Value],
-    borders: Value,
-) -> Found:
+def _of_ssd(graph: GraphBuilder, detector: SSD, dense: Mapping[str, Value]) -> _Candidates:
     config, k = detector.config, detector.num_classes
     probs = graph.add("Softmax", dense["logits"], axis=2)  # (b, n, k + 1)
     scores = probs.cut(1, k + 1, 2).transpose(0, 2, 1)  # (b, k, n)
@@ -113,28 +122,18 @@ def _find_ssd(
     moved = decode(graph, dense["deltas"], dense["default_boxes"], config.delta_weights)
     batch, count = order.side(0), order.side(2)
     boxes = moved.take_each(order.reshape(batch, -1, 1), batch_axes=1)
-    return choose(
-        graph,
-        boxes.reshape(batch, k, count, 4),
-        best,
-        borders,
-        num_classes=k,
-        shared=False,
-        score_threshold=config.score_threshold,
-        nms_threshold=config.nms_threshold,
-        max_detections=config.detections_per_image,
-    )
+    return _Candidates(boxes=boxes.reshape(batch, k, count, 4), scores=best, are_shared=False)
 
 
-def _find_faster_rcnn(
+def _of_faster_rcnn(
     graph: GraphBuilder,
     detector: FasterRCNN,
     num_classes: int,
     dense: Mapping[str, Value],
     borders: Value,
     boxes_graph: BoxesGraph,
-) -> Found:
-    config, head = detector.config, detector.box_head
+) -> _Candidates:
+    head = detector.box_head
     chosen, proposals = _propose(graph, detector.rpn, dense, borders)
     pooled = pool(
         graph,
@@ -154,16 +153,8 @@ def _find_faster_rcnn(
     # from one list of all pictures to lists of equal length, with nothing in places left over
     scores = graph.full(-1.0, batch, chosen.most, num_classes).put(chosen.places, scores)
     boxes = graph.full(0.0, batch, chosen.most, lists, 4).put(chosen.places, boxes)
-    return choose(
-        graph,
-        boxes.transpose(0, 2, 1, 3),
-        scores.transpose(0, 2, 1),
-        borders,
-        num_classes=num_classes,
-        shared=shared,
-        score_threshold=config.score_threshold,
-        nms_threshold=config.nms_threshold,
-        max_detections=config.detections_per_image,
+    return _Candidates(
+        boxes=boxes.transpose(0, 2, 1, 3), scores=scores.transpose(0, 2, 1), are_shared=shared
     )
 
 

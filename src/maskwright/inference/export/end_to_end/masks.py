@@ -15,12 +15,16 @@ from maskwright.inference.export.end_to_end.builder import GraphBuilder, Value
 from maskwright.inference.export.end_to_end.choosing import Found
 from maskwright.inference.export.end_to_end.pooling import crop_maps, pool
 from maskwright.inference.export.end_to_end.preparing import source_positions
-from maskwright.mask_heads import ClassMapHead, MaskHead, MaskRCNNHead, Prototypes
+from maskwright.mask_heads import ClassMapHead, MaskHead, MaskRCNNHead, Prototypes, Refined
+from maskwright.structures import PIXELS
 
 __all__ = ["PooledGraph", "draw", "mask_areas", "paste"]
 
-PooledGraph = Callable[[Mapping[str, Value]], Value]
-"""What a graph on pooled features says: `masks` or `mixing`."""
+PooledGraph = Callable[[str, Mapping[str, Value]], Value]
+"""What a graph on pooled features says: `masks`, `mixing` or `refining`, by its inputs."""
+
+_SUREST = 0.998
+"""As in `mask_heads.refined`."""
 
 
 def draw(
@@ -37,7 +41,7 @@ def draw(
         head: For its options and levels.
         dense: What the graph of the whole picture says.
         found: In the frame of the batch.
-        pooled_graph: Of the heads that pool.
+        pooled_graph: Of the heads that pool, by name.
 
     Raises:
         ConfigError: A mask head that nobody has written as a graph.
@@ -46,10 +50,14 @@ def draw(
         return _from_class_map(graph, head, dense["class_logits"], found)
     if isinstance(head, MaskRCNNHead):
         pooled = _pool(graph, head, dense, found)
-        return graph.add("Sigmoid", pooled_graph({"pooled": pooled, "labels": found.labels}))
+        inputs = {"pooled": pooled, "labels": found.labels}
+        return graph.add("Sigmoid", pooled_graph("masks", inputs))
     if isinstance(head, Prototypes):
-        coefficients = pooled_graph({"pooled": _pool(graph, head, dense, found)})
+        coefficients = pooled_graph("mixing", {"pooled": _pool(graph, head, dense, found)})
         return _from_prototypes(graph, head, dense["prototypes"], coefficients, found)
+    if isinstance(head, Refined):
+        coarse = draw(graph, head.coarse, dense, found, pooled_graph)
+        return _refine(graph, head, coarse, dense, found, pooled_graph)
     raise ConfigError(f"the mask head {type(head).__name__} cannot be exported with --end-to-end")
 
 
@@ -99,6 +107,41 @@ def _from_prototypes(
         size=head.config.crop_size,
     )
     return graph.add("Sigmoid", crops)
+
+
+def _refine(
+    graph: GraphBuilder,
+    head: Refined,
+    coarse: Value,
+    dense: Mapping[str, Value],
+    found: Found,
+    pooled_graph: PooledGraph,
+) -> Value:
+    """Return the masks (n, s, s) that the coarse ones (n, m, m) are corrected to."""
+    size = head.config.size
+    last = graph.constant(size - 1)
+    taps = _taps(graph, last * 0, last, last + 1, last + 1, coarse.side(1))  # (s, m)
+    resized = graph.add("MatMul", graph.add("MatMul", taps, coarse), taps.transpose(1, 0))
+    probs = resized.at_least(1.0 - _SUREST).at_most(_SUREST)
+    before = graph.add("Log", probs / (graph.constant(1.0) - probs))
+    maps = {PIXELS: dense[f"features_{PIXELS}"]}
+    if head.detail is not None:
+        maps[head.detail_stride] = dense["detail"]
+    seen = [
+        pool(
+            graph,
+            {stride: each},
+            found.boxes,
+            found.pictures,
+            size=size,
+            sampling_ratio=2,
+            method="align_half_pixel",
+        )
+        for stride, each in maps.items()
+    ]
+    pooled = graph.concat([before.unsqueeze(3), *seen], 3)  # (n, s, s, c)
+    change = pooled_graph("refining", {"pooled": pooled})
+    return graph.add("Sigmoid", before + change.squeeze(1))
 
 
 def paste(

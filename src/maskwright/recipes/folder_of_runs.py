@@ -1,35 +1,46 @@
-"""The folder of a comparison: whose it is, and what is finished in it."""
+"""A folder that holds several runs of one purpose: whose it is, and what is finished in it.
+
+Comparisons, cross-validations and studies are such folders. Each is gone on with by whoever asks
+for the same again, so what they were asked for lies in `config.json`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from maskwright.errors import TrainingError
-from maskwright.recipes.recommendation import ComparedModel
 from maskwright.recipes.run import Parts
 from maskwright.training import RunFolder
 from maskwright.training.lock_file import LockFile
 
-__all__ = ["fingerprint", "open_comparison", "read_result"]
+__all__ = ["fingerprint", "open_folder_of_runs", "read_finished"]
+
+_Result = TypeVar("_Result")
 
 
 @contextmanager
-def open_comparison(
-    out: str | Path, config: Mapping[str, Any], subject: str = "comparison"
+def open_folder_of_runs(
+    out: str | Path,
+    config: Mapping[str, Any],
+    subject: str,
+    *,
+    comparable: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda config: config,
 ) -> Iterator[Path]:
-    """Lend the folder, new or of a comparison with the same config, locked for this process.
+    """Lend the folder, new or of the same config, locked for this process.
 
     Args:
         out: The folder; made if it is not there.
         config: What must be the same for results to be comparable, as JSON knows it.
-        subject: What holds several runs together, for messages.
+        subject: What holds the runs together, for messages.
+        comparable: Brings a config, this one or the saved one, into the form in which they are
+            compared and kept.
 
     Raises:
         TrainingError: The folder holds something else, or was made with another config, whose
@@ -45,23 +56,28 @@ def open_comparison(
     path.mkdir(parents=True, exist_ok=True)
     with RunFolder(path, LockFile.acquire(path / ".lock", f"the {subject} in {path}")) as folder:
         if folder.config_path.is_file():
-            folder.require_config(config)
+            folder.require_config(config, comparable=comparable)
         else:
-            folder.write_config(config)
+            folder.write_config(comparable(config))
         yield path
 
 
-def read_result(path: Path) -> ComparedModel:
-    """Read the scores of a finished model.
+def read_finished(path: Path, result_class: type[_Result], subject: str) -> _Result:
+    """Read the scores of a finished run.
+
+    Args:
+        path: The JSON file.
+        result_class: What they are.
+        subject: What is scored again without the file, for the message.
 
     Raises:
         TrainingError: The file is damaged or of another version.
     """
     try:
-        return ComparedModel(**json.loads(path.read_text(encoding="utf-8")))
+        return result_class(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise TrainingError(
-            f"{path} cannot be read ({error}): remove it, and the model is scored again"
+            f"{path} cannot be read ({error}): remove it, and the {subject} is scored again"
         ) from error
 
 
