@@ -41,6 +41,11 @@ TRIALS = (
         title="control: the same without a teacher",
         options={"target": 2, "overrides": {"distillation": None}},
     ),
+    Trial(
+        name="pruned-high-rate",
+        title="control: the same at five times the learning rate",
+        options={"target": 2, "overrides": {"optimizer.learning_rate": 0.01}},
+    ),
     Trial(name="pruned-4x", title="pruned, `--target 4x`", options={"target": 4}),
     Trial(name="student", title="a CSP-nano student taught by MODEL", options=_STUDENT),
     Trial(

@@ -30,7 +30,7 @@ class OperationCounter:
         self._counter = FlopCounterMode(display=False)
 
     def __enter__(self) -> Self:
-        self._counter.__enter__()
+        self._counter.__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(
@@ -39,7 +39,7 @@ class OperationCounter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._counter.__exit__(kind, error, trace)
+        self._counter.__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
 
     @property
     def operations(self) -> int:
