@@ -298,8 +298,10 @@ def robustness_training(one: dict[str, Any]) -> str:
     """Say what was trained on a data set, and how its corruption was measured."""
     short, long = one["sides"]
     strengths = ", ".join(map(str, one["strengths"]))
+    first = one.get("first_steps", 0)
+    before = f"{first} steps with the recipe's own augmentation, then " if first else ""
     return (
-        f"- {one['name']}: {one['model']}, {one['steps']} steps of pictures of {short} pixels "
+        f"- {one['name']}: {one['model']}, {before}{one['steps']} steps of pictures of {short} pixels "
         f"({long} at most); corruption at strengths {strengths}."
     )
 
