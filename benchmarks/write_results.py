@@ -301,8 +301,8 @@ def robustness_training(one: dict[str, Any]) -> str:
     first = one.get("first_steps", 0)
     before = f"{first} steps with the recipe's own augmentation, then " if first else ""
     return (
-        f"- {one['name']}: {one['model']}, {before}{one['steps']} steps of pictures of {short} pixels "
-        f"({long} at most); corruption at strengths {strengths}."
+        f"- {one['name']}: {one['model']}, {before}{one['steps']} steps of pictures of {short} "
+        f"pixels ({long} at most); corruption at strengths {strengths}."
     )
 
 
