@@ -37,9 +37,10 @@ _STUDENT = {"method": "distill", "preset": "tiny", "backbone": "csp-nano"}
 TRIALS = (
     Trial(name="pruned", title="pruned, `--target 2x`", options={"target": 2}),
     Trial(
-        name="pruned-alone",
-        title="control: the same without a teacher",
-        options={"target": 2, "overrides": {"distillation": None}},
+        name="pruned-taught",
+        title="the same, `--teacher MODEL`",
+        is_taught=True,
+        options={"target": 2},
     ),
     Trial(
         name="pruned-high-rate",

@@ -126,6 +126,7 @@ def compression_table(measured: Sequence[Measured], refused: Sequence[Version] =
     table = Table(*header, title="Compression", box=box.SIMPLE, padding=(0, 1, 0, 0))
     for column in table.columns:
         column.overflow = "fold"
+    table.columns[0].min_width = max(len(word) for name, *_ in rows for word in name.split())
     for column in table.columns[1:-1]:
         column.justify = "right"
     for name, *cells, runs_on in rows:

@@ -65,7 +65,7 @@ class Workshop:
     quiet: bool
 
     def prune(self, model: Path, origin: Path) -> tuple[Path, list[Version]]:
-        """Take channels out of the model and train what is left, which learns from it.
+        """Take channels out of the model and train what is left.
 
         Args:
             model: Its file.
@@ -90,7 +90,7 @@ class Workshop:
                 f"{found.factor:.2f} times fewer multiply-adds"
             )
             save_checkpoint(found.model, start, {"pruned_from": str(model)})
-        best = self._fine_tune("prune", start, origin, taught_by=model)
+        best = self._fine_tune("prune", start, origin)
         return best, [
             Version(name="pruned, untrained", path=start),
             Version(name="pruned", path=best),
@@ -155,13 +155,8 @@ class Workshop:
             return [(preset, plan.backbone) for preset in presets]
         return [(preset, None) for preset in presets] + [("tiny", each) for each in _SMALL]
 
-    def _fine_tune(
-        self, step: str, start: Path, origin: Path, taught_by: Path | None = None
-    ) -> Path:
-        """Go on training a model file by the recipe of its first training.
-
-        Without a teacher in the plan it learns from the model in the file `taught_by`.
-        """
+    def _fine_tune(self, step: str, start: Path, origin: Path) -> Path:
+        """Go on training a model file by the recipe of its first training."""
         plan = self.plan
 
         def recipe() -> Recipe:
@@ -172,7 +167,7 @@ class Workshop:
                 config,
                 self.parts,
                 known_recipe(origin),
-                distillation=self._teacher(taught_by),
+                distillation=self._teacher(),
                 num_steps=plan.num_steps,
                 minutes=plan.minutes,
                 seed=plan.seed,
@@ -181,8 +176,8 @@ class Workshop:
 
         return self._run(step, recipe)
 
-    def _teacher(self, other: Path | None) -> Distillation | None:
-        teacher = self.plan.teacher or other
+    def _teacher(self) -> Distillation | None:
+        teacher = self.plan.teacher
         return None if teacher is None else Distillation(teacher=str(model_file(teacher)))
 
     def _run(self, name: str, recipe: Callable[[], Recipe]) -> Path:
