@@ -10,7 +10,7 @@ import torch
 
 from maskwright.structures import Instances
 
-_BOX, _SCORE, _MASK = 1e-2, 1e-4, 1e-4
+BOX, SCORE, MASK = 1e-2, 1e-4, 1e-4
 
 
 def require_same(found: list[Instances], expected: list[Instances]) -> None:
@@ -24,10 +24,10 @@ def require_same(found: list[Instances], expected: list[Instances]) -> None:
         order = _matching(ours, theirs)
         matched = ours[order]
         assert torch.equal(matched.labels, theirs.labels)
-        assert float((matched.boxes - theirs.boxes).abs().max()) <= _BOX
+        assert float((matched.boxes - theirs.boxes).abs().max()) <= BOX
         assert matched.scores is not None
         assert theirs.scores is not None
-        assert float((matched.scores - theirs.scores).abs().max()) <= _SCORE
+        assert float((matched.scores - theirs.scores).abs().max()) <= SCORE
         if theirs.masks is not None:
             assert matched.masks is not None
             _require_same_masks(matched, theirs)
@@ -46,4 +46,4 @@ def _require_same_masks(ours: Instances, theirs: Instances) -> None:
     # over all objects: one pixel may be more than its share of a single small picture
     assert ours.masks is not None
     assert theirs.masks is not None
-    assert (ours.masks.to_dense() != theirs.masks.to_dense()).mean() <= _MASK
+    assert (ours.masks.to_dense() != theirs.masks.to_dense()).mean() <= MASK

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from maskwright.backbones import FPN, ResNet
+from maskwright.backbones import FPN, BackboneConfig, ResNet
 from maskwright.detectors import RCNN, RPN, SSD, YOLO, BoxHead, FasterRCNN, FastRCNN
 from maskwright.detectors.picture_search import PictureSearch
 from maskwright.mask_heads import FCN, DeepLab, MaskRCNNHead, Prototypes, Refined
@@ -15,7 +15,7 @@ from maskwright.model.lively import make_lively
 from maskwright.structures import Batch, Instances
 
 _SEARCH = PictureSearch.Config(max_proposals=40, longest_side=100)
-_TINY = ResNet.Config(depth=18)
+TINY = ResNet.Config(depth=18)
 
 TINY_DETECTORS = {
     "faster_rcnn": FasterRCNN.Config(
@@ -26,7 +26,7 @@ TINY_DETECTORS = {
     "fast_rcnn": FastRCNN.Config(
         search=_SEARCH, box_head=BoxHead.Config(pool="max", fc_channels=(64,))
     ),
-    "rcnn": RCNN.Config(search=_SEARCH, cnn=_TINY, warp_size=48, context=4),
+    "rcnn": RCNN.Config(search=_SEARCH, cnn=TINY, warp_size=48, context=4),
     "ssd": SSD.Config(num_convs=1, norm="group", detections_per_image=30),
     "yolo": YOLO.Config(norm="batch", detections_per_image=30),
 }
@@ -48,16 +48,23 @@ TINY_HEADS = {
 }
 
 
-def tiny_model(detector: str, head: str) -> InstanceSegmenter:
-    """A model that finds objects of three classes, on pictures of 128 to 200 pixels."""
-    config = InstanceSegmenter.Config(
-        backbone=_TINY,
+def tiny_config(
+    detector: str, head: str, backbone: BackboneConfig = TINY
+) -> InstanceSegmenter.Config:
+    """A pair for pictures of 128 to 200 pixels."""
+    return InstanceSegmenter.Config(
+        backbone=backbone,
         neck=FPN.Config(channels=32, norm="batch"),
         detector=TINY_DETECTORS[detector],
         mask_head=TINY_HEADS[head],
         short_side=128,
         long_side=200,
     )
+
+
+def tiny_model(detector: str, head: str, backbone: BackboneConfig = TINY) -> InstanceSegmenter:
+    """A model that finds objects of three classes."""
+    config = tiny_config(detector, head, backbone)
     torch.manual_seed(0)
     model = config.build(("coin", "nut", "screw"), (3, 5, 8)).eval().requires_grad_(False)
     make_lively(model, soft_pictures()[0])

@@ -62,6 +62,14 @@ def test_the_headlines_are_the_evaluators_numbers(
     assert 0 < metrics["segm"]["AP"] < 1
 
 
+def test_predictions_that_come_one_by_one_are_read_once(
+    report: EvaluationReport, found_discs: list[dict[str, Any]], discs: Path
+) -> None:
+    made = report_predictions(iter(found_discs), open_dataset(discs), families=("cells",))
+    assert made.numbers["metrics"] == report.numbers["metrics"]
+    assert made.numbers["errors"] == report.numbers["errors"]
+
+
 def test_every_part_is_there_and_can_be_reached(read_page: PageReader) -> None:
     sections = [one["id"] for one in read_page.named("section")]
     assert sections == [

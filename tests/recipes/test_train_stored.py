@@ -17,19 +17,7 @@ import maskwright as mw
 from maskwright.errors import ConfigError, DataError, ImageError
 from maskwright.model import InstanceSegmenter
 from maskwright.recipes import TrainedRun, resume, train
-
-_SMALL = {
-    "model.short_side": 64,
-    "model.long_side": 64,
-    "model.neck.channels": 16,
-    "model.detector.box_head.fc_channels": [32],
-    "model.detector.detections_per_image": 10,
-    "model.mask_head.conv_channels": [16],
-    "model.mask_head.deconv_channels": 16,
-    "batch_size": 2,
-    "num_workers": 0,
-    "evaluations": 1,
-}
+from small_recipe import SMALL
 
 
 def _faint_16_bit(grey: np.ndarray) -> np.ndarray:
@@ -67,7 +55,7 @@ def _train(data: Path, out: Path, **options: Any) -> TrainedRun:
         "preset": "tiny",
         "weights": "none",
         "quiet": True,
-        "overrides": _SMALL,
+        "overrides": SMALL,
         "num_steps": 2,
     }
     return train(data, out=out, **(known | options))

@@ -30,9 +30,10 @@ __all__ = ["PredictionFormat", "PredictionSource", "coco_results", "load_results
 
 PredictionSource: TypeAlias = (
     "str | Path | Mapping[Any, Any] | Iterable[Mapping[str, Any]] | Iterable[tuple[int | str, Any]]"
-    " | Iterable[Any]"
+    " | Iterable[Any] | Results"
 )
-"""A file or folder; COCO results; or objects per picture, with the picture's id or file name."""
+"""A file or folder; COCO results; or objects per picture, with the picture's id or file name; or
+what `load_results` made of any of them, to be read once and scored several times."""
 
 PredictionFormat: TypeAlias = Literal["coco", "yolo", "labelmap", "masks"]
 
@@ -49,7 +50,7 @@ def load_results(
     """Load predictions of any form; they are not checked against the truth yet.
 
     Args:
-        predictions: See the module.
+        predictions: See the module; what was loaded before is handed back.
         truth: Where pictures are found by file name and size; needed for folders and for lists
             without ids.
         format: Of a path, where it is not to be found out by looking.
@@ -65,6 +66,8 @@ def load_results(
             f"unknown format of predictions {format!r}.{nearest_name(format, known)} "
             f"Known: {', '.join(known)}"
         )
+    if isinstance(predictions, Results):
+        return predictions
     if isinstance(predictions, (str, Path)):
         return _from_path(Path(predictions), truth, format)
     entries: list[Any] = []

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CocoTruth", "Truth", "TruthSource", "load_truth", "read_truth"]
 
-TruthSource: TypeAlias = "Dataset | Mapping[str, Any] | str | Path"
-"""A dataset, a COCO dict, or a path: a COCO json, or a folder that `open_dataset` reads."""
+TruthSource: TypeAlias = "Dataset | Mapping[str, Any] | str | Path | CocoTruth"
+"""A dataset, a COCO dict, or a path: a COCO json, or a folder that `open_dataset` reads; or what
+`load_truth` made of one, to be read once."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,6 +93,8 @@ def load_truth(truth: TruthSource) -> CocoTruth:
     Raises:
         DataError: The file is missing, is not json, or is not COCO.
     """
+    if isinstance(truth, CocoTruth):
+        return truth
     coco, source = _coco_dict(truth)
     for key in ("images", "annotations", "categories"):
         if not isinstance(coco.get(key), list):

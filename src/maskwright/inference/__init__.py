@@ -16,8 +16,9 @@ from maskwright.inference.measure import measure
 from maskwright.inference.model_choice import ModelChoice
 from maskwright.inference.parts import PartOptions
 from maskwright.inference.postprocess import PostProcessing
-from maskwright.inference.predictor import Predictor, Runtime, SemanticRuntime
+from maskwright.inference.predictor import Predictor
 from maskwright.inference.ray_run import predict_on_ray
+from maskwright.inference.runtime import Runtime, SemanticRuntime
 from maskwright.inference.runtimes import RUNTIMES, RuntimeKind
 from maskwright.inference.sources import find_sources
 from maskwright.inference.tiling import TilePlan, plan_tiles

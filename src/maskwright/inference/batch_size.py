@@ -6,7 +6,7 @@ from time import perf_counter
 
 import numpy as np
 
-from maskwright.inference.predictor import Runtime
+from maskwright.inference.runtime import Runtime
 
 __all__ = ["fastest_batch_size"]
 

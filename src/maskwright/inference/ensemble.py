@@ -14,7 +14,8 @@ from maskwright.errors import ConfigError
 from maskwright.inference.fusing import fuse_views
 from maskwright.inference.loading import load
 from maskwright.inference.pictures import Picture
-from maskwright.inference.predictor import Predictor, Runtime
+from maskwright.inference.predictor import Predictor
+from maskwright.inference.runtime import Runtime
 from maskwright.structures import Batch, Instances
 
 __all__ = ["Ensemble", "load_ensemble"]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, cast, overload, runtime_checkable
+from typing import Any, TypeAlias, cast, overload
 
 import numpy as np
 from jaxtyping import Int32
@@ -18,71 +18,18 @@ from maskwright.errors import ConfigError, ImageError
 from maskwright.inference.fusing import fuse_views
 from maskwright.inference.pictures import Picture, PictureSource, as_picture, read_pictures
 from maskwright.inference.postprocess import PostProcessing, require_classes
+from maskwright.inference.runtime import Runtime, SemanticRuntime, TakesPixels
 from maskwright.inference.sources import find_sources
 from maskwright.inference.tiled import find_in_tiles, windows_of
 from maskwright.inference.tiling import Tiles, plan_tiles
 from maskwright.inference.views import AS_IT_IS, View, parse_views
 from maskwright.score_calibration import ScoreCalibration, parse_threshold_name
-from maskwright.structures import Batch, Instances
+from maskwright.structures import Instances
 
-__all__ = ["Predictor", "Runtime", "ScoreThreshold", "SemanticRuntime", "TakesPixels"]
+__all__ = ["Predictor", "ScoreThreshold"]
 
 ScoreThreshold: TypeAlias = float | str | Mapping[str, float] | None
 """Lowest score to keep: one for all, by class, or by a name that a calibrated model knows."""
-
-
-@runtime_checkable
-class Runtime(Protocol):
-    """What runs the network: `InstanceSegmenter` in PyTorch, or an exported graph.
-
-    All runtimes share what comes before and after: a runtime resizes and pads (`collate`), runs
-    and pastes (`predict`); reading pictures and post-processing stay here.
-    """
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names by label."""
-
-    @property
-    def picture_side(self) -> int | None:
-        """Short side, in pixels, of the pictures it knows: the size of tiles; None: not known."""
-
-    @property
-    def object_side(self) -> int | None:
-        """Side, in pixels, of large objects in them: the overlap of tiles; None: not known."""
-
-    def collate(self, images: Sequence[np.ndarray]) -> Batch:
-        """Make a batch of (h, w, 3) uint8 RGB pictures."""
-
-    def predict(self, batch: Batch) -> list[Instances]:
-        """Find the objects of each picture, with masks, in the frame of the original picture."""
-
-
-@runtime_checkable
-class SemanticRuntime(Protocol):
-    """What runs a network that gives pixels a class: `SemanticSegmenter`, for one.
-
-    `InstanceSegmenter` is both: with some mask heads (FCN, DeepLab) it has class maps as well.
-    """
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names by label."""
-
-    def collate(self, images: Sequence[np.ndarray]) -> Batch:
-        """Make a batch of (h, w, 3) uint8 RGB pictures."""
-
-    def class_maps(self, batch: Batch) -> list[np.ndarray]:
-        """Return the class of each pixel of the original pictures: 0 background, label + 1."""
-
-
-@runtime_checkable
-class TakesPixels(Protocol):
-    """A runtime that says which pictures it takes; one that does not takes RGB of 8 bits."""
-
-    @property
-    def pixel_format(self) -> PixelFormat | None:
-        """Channels, type and statistics; None is RGB of 8 bits."""
 
 
 class Predictor:

@@ -31,11 +31,11 @@ import torch
 from maskwright.data.cache import cache_folder
 from maskwright.errors import MaskwrightError
 from maskwright.files import write_json
-from maskwright.inference.predictor import Runtime
+from maskwright.inference.runtime import Runtime
 from maskwright.model.config import config_to_dict
 
 if TYPE_CHECKING:
-    from maskwright.inference.predictor import SemanticRuntime
+    from maskwright.inference.runtime import SemanticRuntime
     from maskwright.model import ModelConfig
 
 __all__ = ["ENGINE", "MEASURED", "RuntimeChoice", "architecture_key", "choose", "processor_name"]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from maskwright.errors import ConfigError, nearest_name
 
 if TYPE_CHECKING:
-    from maskwright.inference.predictor import Runtime, SemanticRuntime
+    from maskwright.inference.runtime import Runtime, SemanticRuntime
     from maskwright.model import Model
 
 __all__ = ["RUNTIMES", "Precision", "RuntimeKind", "make_runtime"]

@@ -14,7 +14,7 @@ from maskwright.errors import ConfigError, nearest_name
 from maskwright.structures import Batch, Instances
 
 if TYPE_CHECKING:
-    from maskwright.inference.predictor import Runtime
+    from maskwright.inference.runtime import Runtime
 
 __all__ = ["AS_IT_IS", "SCALES", "ScalingRuntime", "View", "parse_views"]
 

@@ -18,10 +18,12 @@ from maskwright.inference.export.runtime import load_exported
 from maskwright.inference.export.sessions import Format
 from maskwright.inference.export.writing import write_exported
 from maskwright.inference.loading import load
+from maskwright.inference.predictor import Predictor
 from maskwright.model import InstanceSegmenter, SemanticSegmenter
 from maskwright.recipes.end_to_end import require_one_graph, write_whole
 from maskwright.recipes.parity import (
     Parity,
+    Reference,
     ShowProgress,
     measure_folder,
     measure_reference,
@@ -118,22 +120,16 @@ def export_model(
     require_one_graph(network, to, end_to_end=end_to_end, full_masks=full_masks)
     with new_folder(out) as partial:
         graphs = partial / "graphs" if end_to_end else partial
-        first = graphs if calibrate is None else partial / "fp32"
-        for folder in (graphs, first):
-            folder.mkdir(exist_ok=True)
-        written: Format = to if calibrate is None else "onnx"
-        header = write_exported(network, first, written, eager.calibration)
-        require_equal_outputs(compare_outputs(network, load_exported(first)), Path(out))
-        reference = None if data is None else measure_reference(eager, data, progress)
+        graphs.mkdir(exist_ok=True)
+        gate = _Gate(data=data, max_drop=max_ap_drop, out=Path(out), progress=progress)
         parity = None
         if calibrate is not None:
-            header, parity = write_quantised(
-                first, graphs, to, calibrate, reference, max_ap_drop, Path(out), progress
-            )
-            shutil.rmtree(first)
-        elif reference is not None and not end_to_end:
-            parity = measure_folder(reference, partial, progress)
-            require_parity(parity, max_ap_drop, Path(out), "fp32")
+            header, reference, parity = _write_int8(eager, network, graphs, to, calibrate, gate)
+        else:
+            header, reference = _write_graphs(eager, network, graphs, to, gate)
+            if reference is not None and not end_to_end:
+                parity = measure_folder(reference, partial, progress)
+                require_parity(parity, max_ap_drop, Path(out), "fp32")
         if end_to_end:
             header, parity = write_whole(
                 network,
@@ -151,6 +147,66 @@ def export_model(
             write_header(partial, header)
         size = sum(each.stat().st_size for each in partial.iterdir()) / 1e6
     return Exported(path=Path(out), header=header, parity=parity, megabytes=size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Gate:
+    """What graphs are held against.
+
+    Args:
+        data: The annotated pictures, where any were given.
+        max_drop: How much scores may fall, see `require_parity`.
+        out: The folder that the user named, for messages.
+        progress: See `ShowProgress`.
+    """
+
+    data: Dataset | None
+    max_drop: float | None
+    out: Path
+    progress: ShowProgress | None
+
+
+def _write_graphs(
+    eager: Predictor,
+    network: InstanceSegmenter | SemanticSegmenter,
+    folder: Path,
+    to: Format,
+    gate: _Gate,
+) -> tuple[ExportHeader, Reference | None]:
+    """Write graphs in float32, compare them on noise, and see what the model finds in the data.
+
+    Raises:
+        MaskwrightError: A graph does not compute what the model does.
+    """
+    header = write_exported(network, folder, to, eager.calibration)
+    require_equal_outputs(compare_outputs(network, load_exported(folder)), gate.out)
+    if gate.data is None:
+        return header, None
+    return header, measure_reference(eager, gate.data, gate.progress)
+
+
+def _write_int8(
+    eager: Predictor,
+    network: InstanceSegmenter | SemanticSegmenter,
+    folder: Path,
+    to: Format,
+    calibrate: Dataset,
+    gate: _Gate,
+) -> tuple[ExportHeader, Reference | None, Parity | None]:
+    """Write graphs in 8-bit integers, made of ones in float32 that are not kept.
+
+    Raises:
+        EvaluationError: They are worse than allowed.
+        MaskwrightError: Those in float32 do not compute what the model does.
+    """
+    first = folder / "fp32"
+    first.mkdir()
+    _, reference = _write_graphs(eager, network, first, "onnx", gate)
+    header, parity = write_quantised(
+        first, folder, to, calibrate, reference, gate.max_drop, gate.out, gate.progress
+    )
+    shutil.rmtree(first)
+    return header, reference, parity
 
 
 def _require_quantisable(to: Format, calibrate: Dataset) -> None:

@@ -6,56 +6,21 @@ import copy
 from dataclasses import replace
 from itertools import product
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from contracts.exactness import require_same
+from contracts.tiny_models import TINY, TINY_DETECTORS, TINY_HEADS, soft_pictures, tiny_config
 from maskwright.backbones import CSP, FPN, VGG, MobileNet, ResNet, Timm
-from maskwright.detectors import RCNN, RPN, SSD, YOLO, BoxHead, FasterRCNN, FastRCNN
-from maskwright.detectors.picture_search import PictureSearch
 from maskwright.errors import ConfigError, MaskwrightError
 from maskwright.inference import Predictor, Runtime, SemanticRuntime
 from maskwright.inference.engine import Engine, SemanticEngine
 from maskwright.inference.engine.layers import FusedConv2d, fused_kernels_exist
-from maskwright.mask_heads import FCN, DeepLab, MaskRCNNHead, Prototypes, Refined
 from maskwright.model import InstanceSegmenter, SemanticSegmenter
 from maskwright.model.lively import make_lively
 
-_SEARCH = PictureSearch.Config(max_proposals=40, longest_side=100)
-_TINY = ResNet.Config(depth=18)
-
-DETECTORS = {
-    "faster_rcnn": FasterRCNN.Config(
-        rpn=RPN.Config(anchor_sizes=((32,),), pre_nms_test=100, post_nms_test=60),
-        box_head=BoxHead.Config(fc_channels=(64, 64), conv_channels=(24,), norm="batch"),
-        detections_per_image=30,
-    ),
-    "fast_rcnn": FastRCNN.Config(
-        search=_SEARCH, box_head=BoxHead.Config(pool="max", fc_channels=(64,))
-    ),
-    "rcnn": RCNN.Config(search=_SEARCH, cnn=_TINY, warp_size=48, context=4),
-    "ssd": SSD.Config(num_convs=1, norm="group", detections_per_image=30),
-    "yolo": YOLO.Config(norm="batch", detections_per_image=30),
-}
-HEADS = {
-    "mask_rcnn": MaskRCNNHead.Config(conv_channels=(24, 24), norm="batch", deconv_channels=16),
-    "fcn": FCN.Config(hidden_channels=16, norm="batch"),
-    "deeplab": DeepLab.Config(
-        aspp_channels=16, low_level_channels=8, head_channels=(16,), norm="batch"
-    ),
-    "prototypes": Prototypes.Config(conv_channels=(16,), hidden_channels=24),
-    "refined": Refined.Config(
-        coarse=MaskRCNNHead.Config(conv_channels=(24,), deconv_channels=16),
-        size=24,
-        detail_channels=8,
-        conv_channels=(16,),
-        norm="batch",
-    ),
-    "none": None,
-}
 BACKBONES = {
     "resnet50": ResNet.Config(depth=50, norm="frozen_batch", norm_eps=0.0),
     "resnet50_dilated": ResNet.Config(depth=50, output_stride=16),
@@ -74,36 +39,18 @@ BACKBONES = {
 
 
 def _config(detector: str, head: str, backbone: str | None = None) -> InstanceSegmenter.Config:
-    return InstanceSegmenter.Config(
-        backbone=_TINY if backbone is None else BACKBONES[backbone],
-        neck=FPN.Config(channels=32, norm="batch"),
-        detector=DETECTORS[detector],
-        mask_head=HEADS[head],
-        short_side=128,
-        long_side=200,
-    )
+    return tiny_config(detector, head, TINY if backbone is None else BACKBONES[backbone])
 
 
 def _model(config: InstanceSegmenter.Config) -> InstanceSegmenter:
     torch.manual_seed(0)
     model = config.build(("coin", "nut", "screw"), (3, 5, 8))
-    make_lively(model, _pictures()[0])
+    make_lively(model, soft_pictures()[0])
     return model
 
 
-def _pictures() -> list[np.ndarray]:
-    """Soft blobs of colour, of three sizes."""
-    rng = np.random.default_rng(0)
-    pictures = []
-    for height, width in ((130, 170), (100, 100), (200, 120)):
-        coarse = rng.integers(0, 256, (height // 10, width // 10, 3)).astype(np.float32)
-        fine = np.kron(coarse, np.ones((10, 10, 1), np.float32))
-        pictures.append(np.clip(fine + rng.normal(0, 12, fine.shape), 0, 255).astype(np.uint8))
-    return pictures
-
-
 def _require_exact(model: InstanceSegmenter, engine: Engine) -> None:
-    pictures = _pictures()
+    pictures = soft_pictures()
     for chosen in (pictures[:1], pictures[1:], pictures[::-1]):
         batch = model.collate(chosen)
         expected = model.predict(batch)
@@ -111,7 +58,7 @@ def _require_exact(model: InstanceSegmenter, engine: Engine) -> None:
         require_same(engine.predict(engine.collate(chosen)), expected)
 
 
-@pytest.mark.parametrize(("detector", "head"), list(product(DETECTORS, HEADS)))
+@pytest.mark.parametrize(("detector", "head"), list(product(TINY_DETECTORS, TINY_HEADS)))
 def test_every_pair_predicts_what_its_model_does(detector: str, head: str) -> None:
     model = _model(_config(detector, head))
     _require_exact(model, Engine(model))
@@ -127,7 +74,7 @@ def test_every_backbone_predicts_what_its_model_does(backbone: str) -> None:
 
 @pytest.mark.parametrize("shared", ["class_agnostic", "align_half_pixel"])
 def test_options_of_the_mask_head_are_kept(shared: str) -> None:
-    head = HEADS["mask_rcnn"]
+    head = TINY_HEADS["mask_rcnn"]
     changed = (
         replace(head, class_agnostic=True)
         if shared == "class_agnostic"
@@ -155,7 +102,7 @@ def test_the_model_stays_as_it_was() -> None:
 
 def test_all_batch_norms_of_a_resnet_with_fpn_are_gone() -> None:
     for norm in ("batch", "frozen_batch"):
-        config = replace(_config("faster_rcnn", "mask_rcnn"), backbone=replace(_TINY, norm=norm))
+        config = replace(_config("faster_rcnn", "mask_rcnn"), backbone=replace(TINY, norm=norm))
         engine = Engine(_model(config))
         kinds = [type(module) for module in engine.network.modules()]
         assert nn.BatchNorm2d not in kinds
@@ -171,10 +118,10 @@ def test_convolutions_of_a_resnet_do_their_activations() -> None:
 
 
 def test_pictures_without_objects_give_no_objects() -> None:
-    for head in HEADS:
+    for head in TINY_HEADS:
         config = _config("faster_rcnn", head)
         model = _model(replace(config, detector=replace(config.detector, score_threshold=1.0)))
-        for found in Engine(model).predict(model.collate(_pictures())):
+        for found in Engine(model).predict(model.collate(soft_pictures())):
             assert len(found) == 0
             assert (found.masks is None) is (head == "none")
 
@@ -183,7 +130,7 @@ def test_what_a_result_says_besides_is_kept() -> None:
     model = _model(_config("faster_rcnn", "mask_rcnn"))
     engine = Engine(model)
     assert isinstance(engine, Runtime)
-    (found,) = engine.predict(engine.collate(_pictures()[:1]))
+    (found,) = engine.predict(engine.collate(soft_pictures()[:1]))
     assert found.class_names == engine.class_names == ("coin", "nut", "screw")
     assert found.category_ids == engine.category_ids == (3, 5, 8)
     assert (engine.picture_side, engine.object_side) == (model.picture_side, model.object_side)
@@ -194,19 +141,23 @@ def test_what_a_result_says_besides_is_kept() -> None:
 @pytest.mark.parametrize("head", ["fcn", "deeplab"])
 def test_class_maps_are_those_of_the_model(head: str) -> None:
     config = SemanticSegmenter.Config(
-        backbone=_TINY, neck=FPN.Config(channels=32), head=HEADS[head], short_side=64, long_side=96
+        backbone=TINY,
+        neck=FPN.Config(channels=32),
+        head=TINY_HEADS[head],
+        short_side=64,
+        long_side=96,
     )
     torch.manual_seed(0)
     model = config.build(("coin", "nut"))
-    make_lively(model, _pictures()[0])
+    make_lively(model, soft_pictures()[0])
     engine = SemanticEngine(model)
     assert isinstance(engine, SemanticRuntime)
     assert not Predictor(engine).finds_objects
-    batch = model.collate(_pictures())
+    batch = model.collate(soft_pictures())
     for found, expected in zip(engine.class_maps(batch), model.class_maps(batch), strict=True):
         assert (found != expected).mean() <= 1e-4
     instances = _model(_config("ssd", head))
-    batch = instances.collate(_pictures()[:1])
+    batch = instances.collate(soft_pictures()[:1])
     (found,), (expected,) = Engine(instances).class_maps(batch), instances.class_maps(batch)
     assert (found != expected).mean() <= 1e-4
 
@@ -236,7 +187,7 @@ def test_bfloat16_finds_nearly_the_same(monkeypatch: pytest.MonkeyPatch) -> None
     model = _model(_config("faster_rcnn", "mask_rcnn")).eval().requires_grad_(False)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
     engine = Engine(model, precision="bf16")
-    batch = model.collate(_pictures()[:1])
+    batch = model.collate(soft_pictures()[:1])
     exact = model.features(batch)
     with engine._arithmetic():
         rough = engine.network.features(engine._prepared(batch))

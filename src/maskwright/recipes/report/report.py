@@ -12,6 +12,8 @@ from maskwright.data import Dataset
 from maskwright.errors import ConfigError, nearest_name
 from maskwright.evaluation import PredictionSource, TruthSource
 from maskwright.evaluation.analysis import ErrorAnalysis, analyse_errors
+from maskwright.evaluation.prediction_sources import load_results
+from maskwright.evaluation.truth import load_truth
 from maskwright.inference import load
 from maskwright.recipes.model_facts import ModelFacts, model_facts, run_folder_of
 from maskwright.recipes.report.document import Headline, Section
@@ -224,16 +226,19 @@ def _report(
     num_pictures: int,
     num_objects: int,
 ) -> EvaluationReport:
+    # Loaded once for both, also since predictions may be an iterator.
+    true = load_truth(truth)
+    found = load_results(predictions, true)
     analysis = analyse_errors(
-        predictions,
-        truth,
+        found,
+        true,
         iou_threshold=iou_threshold,
         score_threshold=score_threshold,
         max_detections=max_detections,
     )
     scores = score_for_report(
-        predictions,
-        truth,
+        found,
+        true,
         families=families,
         max_detections=max_detections,
         score_threshold=analysis.score_threshold,

@@ -21,7 +21,6 @@ from maskwright.errors import ConfigError, MaskwrightError
 from maskwright.inference import Runtime, load
 from maskwright.inference.export.folder import read_header
 from maskwright.inference.export.writing import write_exported
-from maskwright.masks import Masks
 from maskwright.model import InstanceSegmenter
 
 pytest.importorskip("onnxscript")
@@ -202,25 +201,3 @@ def test_real_pictures_give_the_same_objects(
     expected = model.predict(model.collate(pictures))
     assert sum(map(len, expected)) >= 20
     require_same(load(folder).predict(pictures, batch_size=len(pictures)), expected)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("detector", "head"),
-    [("faster_rcnn", "mask_rcnn"), ("ssd", "deeplab"), ("faster_rcnn", "fcn"), ("ssd", "none")],
-)
-def test_end_to_end_pairs_find_what_their_models_do(
-    detector: str, head: str, tmp_path: Path
-) -> None:
-    model = tiny_model(detector, head)
-    (tmp_path / "parts").mkdir()
-    write_exported(model, tmp_path / "parts", "onnx")
-    write_end_to_end(tmp_path / "parts", tmp_path, full_masks=head != "none")
-    predictor = load(tmp_path)
-    pictures = soft_pictures()
-    for chosen in (pictures[:1], pictures):
-        expected = model.predict(model.collate(chosen))
-        assert sum(map(len, expected)) >= 5
-        found = predictor.predict(chosen, batch_size=3)
-        require_same(found, expected)
-        assert all(isinstance(each.masks, Masks) == (head != "none") for each in found)

@@ -37,6 +37,7 @@ from maskwright.inference.export.folder import ExportHeader
 from maskwright.inference.export.graphs import DENSE
 from maskwright.mask_heads import MaskHead
 from maskwright.model import InstanceSegmenter, ModelConfig
+from maskwright.model.segmenter import mask_head_channels
 from maskwright.score_calibration import ScoreCalibration
 
 __all__ = ["INPUTS", "OUTPUTS", "assemble", "require_end_to_end"]
@@ -140,12 +141,12 @@ class _Parts:
             name: onnx.load(folder / next(iter(graph.files)))
             for name, graph in header.graphs.items()
         }
-        head = config.mask_head
+        head, channels = config.mask_head, mask_head_channels(config, header.channels)
         return cls(
             models=models,
             opset=_opset(models),
             detector=config.detector.build(header.channels, count),
-            head=None if head is None else head.build(header.channels, count),
+            head=None if head is None else head.build(channels, count),
         )
 
     def inline(
