@@ -136,7 +136,7 @@ def read_truth(truth: CocoTruth, *, need_masks: bool) -> Truth:
     )
 
 
-def _coco_dict(truth: TruthSource) -> tuple[Mapping[str, Any], str]:
+def _coco_dict(truth: Dataset | Mapping[str, Any] | str | Path) -> tuple[Mapping[str, Any], str]:
     if isinstance(truth, Mapping):
         return truth, "truth"
     if not isinstance(truth, (str, Path)):

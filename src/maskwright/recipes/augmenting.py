@@ -67,8 +67,8 @@ def held_overrides(recipe: Recipe, overrides: Mapping[str, Any] | None) -> dict[
         overrides: Dotted name -> value or its text. What the recipe does not take stays as it is,
             and so do whole parts, whose other options are defaults.
 
-    >>> held_overrides(Recipe(), {"model.short-side": "320", "loggers": "csv,tensorboard"})
-    {'model.short_side': 320, 'loggers': ('csv', 'tensorboard')}
+    >>> held_overrides(Recipe(), {"model.short-side": "320", "model.neck.norm": "batch"})
+    {'model.short_side': 320, 'model.neck.norm': 'batch'}
     """
     held = {}
     for given, value in (overrides or {}).items():

@@ -219,7 +219,7 @@ def test_five_failures_in_a_row_end_a_study(
     def broken(*_: object, **__: object) -> None:
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(trial, "train", broken)
+    monkeypatch.setattr(trial, "train_request", broken)
     with pytest.raises(TrainingError, match=r"5 trials failed .* OSError: the disk is full"):
         _tune(discs, tmp_path / "study", 9)
 
