@@ -144,7 +144,7 @@ class MaskRCNNHead(MaskHead):
         self, pooled: Float[Tensor, "r c p p"], labels: Int64[Tensor, " r"]
     ) -> Float[Tensor, "r s s"]:
         """Return the mask logits of boxes for their labels, from their pooled features."""
-        x = F.relu(self.deconv(self.layers(pooled)))  # (r, c, s, s)
+        x = F.relu(self.deconv(self.layers(pooled)), inplace=True)  # (r, c, s, s)
         logits: Tensor = self.logits(x).float()  # (r, k, s, s)
         if self.config.class_agnostic:
             return logits[:, 0]
